@@ -301,6 +301,8 @@ impl EmulatorBuilder {
             private_key,
             #[cfg(feature = "emulator-server")]
             statements: Statements::default(),
+            #[cfg(feature = "emulator-server")]
+            sessions: std::sync::Arc::default(),
         }))
     }
 }

@@ -14,13 +14,17 @@ use super::catalog::tables::kept_as;
 #[cfg(feature = "emulator-server")]
 use super::channels::schema_change::SchemaChangeError;
 #[cfg(feature = "emulator-server")]
+use super::connector::requests::{self, Outcome};
+#[cfg(feature = "emulator-server")]
+use super::connector::sessions::Sessions;
+#[cfg(feature = "emulator-server")]
 use super::messages::answer::Prepared;
 use super::messages::answer::Reply;
 use super::protocol::faults::Faults;
 use super::protocol::handler::Handler;
 use super::protocol::request_log::LoggedRequest;
 #[cfg(feature = "emulator-server")]
-use super::protocol::routes::is_sql;
+use super::protocol::routes::{is_connector, is_sql};
 #[cfg(feature = "emulator-server")]
 use super::sql_api::statements::{self, Access, Statements};
 use super::storage::interface::StorageError;
@@ -60,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) private_key: Secret,
     #[cfg(feature = "emulator-server")]
     pub(crate) statements: Statements,
+    #[cfg(feature = "emulator-server")]
+    pub(crate) sessions: Arc<Sessions>,
 }
 
 impl Emulator {
@@ -99,13 +105,23 @@ impl Emulator {
         now: SystemTime,
         mut request: http::Request<Bytes>,
     ) -> http::Request<Bytes> {
+        let access = Access {
+            statements: &self.0.statements,
+            handler: &self.0.handler,
+            now,
+        };
         if is_sql(request.uri().path()) {
-            let access = Access {
-                statements: &self.0.statements,
-                handler: &self.0.handler,
-            };
-            let answer = statements::answer(&access, now, &request);
+            let answer = statements::answer(&access, &request);
             request.extensions_mut().insert(Prepared(answer));
+        } else if is_connector(request.uri().path()) {
+            match requests::prepare(&access, &self.0.sessions, &request) {
+                Outcome::Answered(answer) => {
+                    request.extensions_mut().insert(Prepared(answer));
+                }
+                Outcome::Deferred(work) => {
+                    request.extensions_mut().insert(work);
+                }
+            }
         }
         request
     }
@@ -195,7 +211,7 @@ impl Emulator {
         self.handler().log.entries().iter().cloned().collect()
     }
 
-    /// Carries out a DDL script on the existing tables and pipes: CREATE [OR REPLACE] and DROP. A table that is replaced or dropped
+    /// Carries out a script on the existing tables and pipes: CREATE [OR REPLACE] and DROP, and INSERT of values and DELETE of all rows. A table that is replaced or dropped
     /// loses its rows and channels. An emulator that accepts every pipe has only the pipes of the script afterwards.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ mod builder;
 mod catalog;
 mod channels;
 #[cfg(feature = "emulator-server")]
+mod connector;
+#[cfg(feature = "emulator-server")]
 mod ddl;
 mod instance;
 mod memory;

@@ -1,7 +1,13 @@
 //! The tables of the chapter `emulator_support`, carried out line by line.
 
-use serde_json::Value;
+use std::fmt::Display;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::{Value, json};
 use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Emulator, Reply};
 use snowpipe_streaming::{ErrorKind, PipePath};
 
 use crate::support::World;
@@ -29,8 +35,11 @@ fn lines(heading: &str) -> Vec<Vec<&'static str>> {
 }
 
 fn check(script: &str, is_refused: bool) {
-    let read = Catalog::from_ddl(script);
-    match read {
+    verify(Catalog::from_ddl(script), script, is_refused);
+}
+
+fn verify<T, E: Display>(carried_out: Result<T, E>, script: &str, is_refused: bool) {
+    match carried_out {
         Ok(_) => assert!(!is_refused, "this is not refused: {script}"),
         Err(why) => assert!(is_refused, "this is refused: {script}: {why}"),
     }
@@ -53,7 +62,14 @@ fn statements() {
         let [statement, verdict] = line[..] else {
             panic!("{line:?}")
         };
-        check(&format!("{setup}{statement};"), is_refused(verdict));
+        // An emulator that runs, because some statements change rows.
+        let emulator = Emulator::builder().catalog(Catalog::from_ddl(&setup).expect("a setup"));
+        let emulator = emulator.build().expect("an emulator");
+        verify(
+            emulator.apply_ddl(statement),
+            statement,
+            is_refused(verdict),
+        );
         if verdict == "ignored" {
             let shown =
                 |script: &str| format!("{:?}", Catalog::from_ddl(script).expect("a script"));
@@ -63,6 +79,45 @@ fn statements() {
                 "{statement}"
             );
         }
+    }
+}
+
+/// What a connector is answered.
+fn connector(emulator: &Emulator, token: &str, path: &str, body: &Value) -> Value {
+    let request = Request::post(format!("http://127.0.0.1{path}"))
+        .header("accept", "application/json")
+        .header("content-type", "application/json")
+        .header("authorization", format!("Snowflake Token=\"{token}\""))
+        .body(Bytes::from(body.to_string()))
+        .expect("a request");
+    let Reply::Respond(answer) = emulator.handle(SystemTime::now(), request) else {
+        panic!("no answer to {body}")
+    };
+    serde_json::from_slice(answer.body()).expect("JSON")
+}
+
+#[test]
+fn statements_of_connectors() {
+    for line in lines("Connectors") {
+        let [statement, verdict] = line[..] else {
+            panic!("{line:?}")
+        };
+        let catalog = Catalog::from_ddl(TABLE).expect("a table");
+        let emulator = Emulator::builder().catalog(catalog);
+        let emulator = emulator.access_token("token", None);
+        let emulator = emulator.build().expect("an emulator");
+        let login =
+            json!({ "data": { "AUTHENTICATOR": "PROGRAMMATIC_ACCESS_TOKEN", "TOKEN": "token" } });
+        let path = "/session/v1/login-request?databaseName=D&schemaName=S";
+        let session = connector(&emulator, "None", path, &login);
+        let token = session["data"]["token"].as_str().expect("a session");
+        let query = json!({ "sqlText": statement });
+        let answer = connector(&emulator, token, "/queries/v1/query-request", &query);
+        assert_eq!(
+            answer["success"],
+            !is_refused(verdict),
+            "{statement}: {answer}"
+        );
     }
 }
 

@@ -38,6 +38,7 @@ const ROOMS: [&str; 14] = [
     "emulator::auth",
     "emulator::protocol",
     "emulator::sql_api",
+    "emulator::connector",
     "emulator::instance",
     "emulator::memory",
     "emulator::admin",

@@ -23,8 +23,8 @@ pub(crate) const PAGE_BYTES: usize = 8 * 1024 * 1024;
 const ENDPOINTS: &[&str] = &[
     "GET /_emulator/health",
     "GET /_emulator/tables",
-    "GET /_emulator/tables/{DATABASE.SCHEMA.TABLE}?skip=0&limit=100",
-    "GET /_emulator/tables/{DATABASE.SCHEMA.TABLE}/errors?skip=0&limit=100",
+    "GET /_emulator/tables/{DATABASE.SCHEMA.TABLE}?skip=0&limit=100&format=json",
+    "GET /_emulator/tables/{DATABASE.SCHEMA.TABLE}/errors?skip=0&limit=100&format=json",
     "GET /_emulator/channels",
     "POST /_emulator/ddl",
     "GET, POST, DELETE /_emulator/faults",
@@ -36,17 +36,14 @@ const ENDPOINTS: &[&str] = &[
 
 /// The answer to a request to one of them.
 pub(crate) fn answer(emulator: &Emulator, now: SystemTime, request: &Request<Bytes>) -> Answer {
-    match carry_out(emulator, now, request) {
-        Ok(body) => json_answer(StatusCode::OK, &body),
-        Err(refusal) => refusal.into_answer(),
-    }
+    carry_out(emulator, now, request).unwrap_or_else(Refusal::into_answer)
 }
 
 fn carry_out(
     emulator: &Emulator,
     now: SystemTime,
     request: &Request<Bytes>,
-) -> Result<Value, Refusal> {
+) -> Result<Answer, Refusal> {
     let path = request.uri().path();
     let segments: Vec<String> = path
         .split('/')
@@ -55,17 +52,19 @@ fn carry_out(
         .collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     emulator.advance(now);
-    match (request.method(), segments.as_slice()) {
+    let body = match (request.method(), segments.as_slice()) {
+        (&Method::GET, ["tables", name]) => {
+            return tables::rows(emulator, name, &Page::read(request)?);
+        }
+        (&Method::GET, ["tables", name, "errors"]) => {
+            return tables::error_rows(emulator, name, &Page::read(request)?);
+        }
         (&Method::GET, [] | [""]) => Ok(json!({ "endpoints": ENDPOINTS })),
         (&Method::GET, ["health"]) => Ok(json!({
             "status": "ok",
             "version": env!("CARGO_PKG_VERSION"),
         })),
         (&Method::GET, ["tables"]) => tables::list(emulator),
-        (&Method::GET, ["tables", name]) => tables::rows(emulator, name, &Page::read(request)?),
-        (&Method::GET, ["tables", name, "errors"]) => {
-            tables::error_rows(emulator, name, &Page::read(request)?)
-        }
         (&Method::GET, ["channels"]) => Ok(channels(emulator)),
         (&Method::POST, ["ddl"]) => ddl(emulator, request.body()),
         (&Method::GET, ["faults"]) => Ok(faults::list(emulator.faults())),
@@ -101,7 +100,8 @@ fn carry_out(
             "ERR_ENDPOINT_DOES_NOT_EXIST",
             format!("There is no endpoint {method} {path}: GET /_emulator/ lists them."),
         )),
-    }
+    };
+    body.map(|body| json_answer(StatusCode::OK, &body))
 }
 
 /// Reads a JSON body. An unknown field is an error that names it.

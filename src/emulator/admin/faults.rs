@@ -13,7 +13,7 @@ use crate::emulator::protocol::routes::Endpoint;
 /// More rules than a test needs: each request looks at all of them.
 const MOST_RULES: usize = 1_000;
 
-const ENDPOINTS: [Endpoint; 12] = [
+const ENDPOINTS: [Endpoint; 15] = [
     Endpoint::Hostname,
     Endpoint::Token,
     Endpoint::Open,
@@ -26,6 +26,9 @@ const ENDPOINTS: [Endpoint; 12] = [
     Endpoint::Telemetry,
     Endpoint::Authorize,
     Endpoint::Statement,
+    Endpoint::Login,
+    Endpoint::Query,
+    Endpoint::Session,
 ];
 
 /// One rule as it is posted.

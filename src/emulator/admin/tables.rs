@@ -1,16 +1,18 @@
 //! Tables as JSON: their columns, their rows, and rejected rows.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
+use http::header::{ACCEPT, HeaderValue};
 use http::{Request, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::endpoints::{PAGE_BYTES, broken, number, parameters, shown, unknown};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Table, kept_as};
 use crate::emulator::instance::Emulator;
-use crate::emulator::messages::answer::Refusal;
+use crate::emulator::messages::answer::{Answer, Refusal, answer, json_answer};
 use crate::emulator::storage::interface::StorageError;
 
 /// The default and the greatest length of a page.
@@ -18,28 +20,98 @@ const PAGE: usize = 100;
 const MOST_PAGE: usize = 1_000;
 /// How many rows are read at once, so that a page of long rows does not fill the memory.
 const PORTION: usize = 50;
+const NDJSON: &str = "application/x-ndjson";
 
-/// A part of a list.
+/// The most bytes of rows as NDJSON: they are all rows, or the request is refused.
+const MOST_LINES_BYTES: usize = 32 * 1024 * 1024;
+
+/// A part of a list, and how it is answered.
 #[derive(Debug)]
 pub(crate) struct Page {
     skip: usize,
     limit: usize,
+    /// Whether each row is on a separate line: with `?format=ndjson`, or with `Accept: application/x-ndjson`.
+    is_ndjson: bool,
 }
 
 impl Page {
     pub(crate) fn read(request: &Request<Bytes>) -> Result<Self, Refusal> {
-        let mut page = Self {
-            skip: 0,
-            limit: PAGE,
-        };
+        let accepted = request.headers().get(ACCEPT);
+        let accepted = accepted.and_then(|kinds| kinds.to_str().ok());
+        let (mut skip, mut limit) = (0, None);
+        let mut is_ndjson = accepted.is_some_and(|kinds| kinds.contains(NDJSON));
         for (name, value) in parameters(request) {
             match name.as_str() {
-                "skip" => page.skip = number(&name, &value)?,
-                "limit" => page.limit = number(&name, &value)?.min(MOST_PAGE),
-                _ => return Err(unknown(&name, "skip and limit")),
+                "skip" => skip = number(&name, &value)?,
+                "limit" => limit = Some(number(&name, &value)?),
+                "format" => {
+                    is_ndjson = match value.as_str() {
+                        "json" => false,
+                        "ndjson" => true,
+                        _ => {
+                            return Err(Refusal::malformed(format!(
+                                "The format {value:?} is neither json nor ndjson."
+                            )));
+                        }
+                    }
+                }
+                _ => return Err(unknown(&name, "skip, limit and format")),
             }
         }
-        Ok(page)
+        Ok(Self {
+            skip,
+            limit: match limit {
+                limit if is_ndjson => limit.unwrap_or(usize::MAX),
+                limit => limit.unwrap_or(PAGE).min(MOST_PAGE),
+            },
+            is_ndjson,
+        })
+    }
+
+    fn most_bytes(&self) -> usize {
+        if self.is_ndjson {
+            MOST_LINES_BYTES
+        } else {
+            PAGE_BYTES
+        }
+    }
+
+    /// The rows of a list that has `count` of them.
+    fn answer(&self, name: &ObjectName, count: u64, rows: Vec<Value>) -> Result<Answer, Refusal> {
+        self.answer_with(name, count, rows, Map::new())
+    }
+
+    /// The same, with what else is known of the list.
+    fn answer_with(
+        &self,
+        name: &ObjectName,
+        count: u64,
+        rows: Vec<Value>,
+        mut more: Map<String, Value>,
+    ) -> Result<Answer, Refusal> {
+        if !self.is_ndjson {
+            more.insert("name".to_owned(), shown(name).into());
+            more.insert("count".to_owned(), count.into());
+            more.insert("skip".to_owned(), self.skip.into());
+            more.insert("rows".to_owned(), rows.into());
+            return Ok(json_answer(StatusCode::OK, &more.into()));
+        }
+        let end = self.skip.saturating_add(rows.len()) as u64;
+        if rows.len() < self.limit && end < count {
+            return Err(Refusal::too_large(format!(
+                "The rows are longer than {MOST_LINES_BYTES} bytes as NDJSON: read them in parts, with skip and limit."
+            )));
+        }
+        let mut lines = String::new();
+        for row in rows {
+            // A string takes everything.
+            let _ = writeln!(lines, "{row}");
+        }
+        Ok(answer(
+            StatusCode::OK,
+            HeaderValue::from_static(NDJSON),
+            lines.into(),
+        ))
     }
 }
 
@@ -107,14 +179,14 @@ pub(crate) fn counts(emulator: &Emulator, name: &str) -> Result<(u64, u64), Refu
 }
 
 /// A page of the rows of a table, in the order they landed.
-pub(crate) fn rows(emulator: &Emulator, name: &str, page: &Page) -> Result<Value, Refusal> {
+pub(crate) fn rows(emulator: &Emulator, name: &str, page: &Page) -> Result<Answer, Refusal> {
     let mut handler = emulator.handler();
     let state = &mut handler.state;
     let (table, name) = find(&state.catalog, name)?;
     let count = state.storage.count(&name).map_err(|why| unreadable(&why))?;
     let mut listed: Vec<Value> = Vec::new();
     let mut bytes = 0;
-    while listed.len() < page.limit && bytes < PAGE_BYTES {
+    while listed.len() < page.limit && bytes < page.most_bytes() {
         let portion = PORTION.min(page.limit - listed.len());
         let skip = page.skip.saturating_add(listed.len());
         let rows = state.storage.page(&name, skip, portion);
@@ -128,17 +200,12 @@ pub(crate) fn rows(emulator: &Emulator, name: &str, page: &Page) -> Result<Value
             listed.push(row);
         }
     }
-    Ok(json!({
-        "name": shown(&name),
-        "columns": columns(table),
-        "count": count,
-        "skip": page.skip,
-        "rows": listed,
-    }))
+    let more = Map::from_iter([("columns".to_owned(), columns(table))]);
+    page.answer_with(&name, count, listed, more)
 }
 
 /// A page of the rejected rows of a table.
-pub(crate) fn error_rows(emulator: &Emulator, name: &str, page: &Page) -> Result<Value, Refusal> {
+pub(crate) fn error_rows(emulator: &Emulator, name: &str, page: &Page) -> Result<Answer, Refusal> {
     let mut handler = emulator.handler();
     let state = &mut handler.state;
     let (_, name) = find(&state.catalog, name)?;
@@ -146,7 +213,7 @@ pub(crate) fn error_rows(emulator: &Emulator, name: &str, page: &Page) -> Result
     let count = count.map_err(|why| unreadable(&why))?;
     let mut listed: Vec<Value> = Vec::new();
     let mut bytes = 0;
-    while listed.len() < page.limit && bytes < PAGE_BYTES {
+    while listed.len() < page.limit && bytes < page.most_bytes() {
         let portion = PORTION.min(page.limit - listed.len());
         let skip = page.skip.saturating_add(listed.len());
         let rows = state.storage.error_page(&name, skip, portion);
@@ -164,10 +231,5 @@ pub(crate) fn error_rows(emulator: &Emulator, name: &str, page: &Page) -> Result
             }));
         }
     }
-    Ok(json!({
-        "name": shown(&name),
-        "count": count,
-        "skip": page.skip,
-        "rows": listed,
-    }))
+    page.answer(&name, count, listed)
 }

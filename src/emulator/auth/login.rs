@@ -145,31 +145,78 @@ impl Login {
         now_ms: u64,
     ) -> std::result::Result<Primary, Refusal> {
         let token = bearer(headers).ok_or_else(|| invalid_jwt("there is no bearer token"))?;
-        let primary = if let Some(known) = self.tokens.get(token) {
-            known.clone()
-        } else if let Some(access) = self.signer.open::<Access>(token) {
+        let may_be_jwt = stated_type(headers).is_none_or(|stated| stated == KEYPAIR_JWT);
+        let primary = self.credential(token, may_be_jwt, now_ms)?;
+        check_type(headers, primary.kind)?;
+        Ok(primary)
+    }
+
+    fn credential(
+        &self,
+        token: &str,
+        may_be_jwt: bool,
+        now_ms: u64,
+    ) -> std::result::Result<Primary, Refusal> {
+        if let Some(known) = self.tokens.get(token) {
+            return Ok(known.clone());
+        }
+        if let Some(access) = self.signer.open::<Access>(token) {
             if access.exp_ms <= now_ms {
                 return Err(expired(&access.client));
             }
-            Primary {
+            return Ok(Primary {
                 kind: Kind::AccessToken,
                 role: access.role,
+            });
+        }
+        if !may_be_jwt {
+            return Err(invalid_access_token());
+        }
+        self.check_jwt(token, now_ms)?;
+        Ok(Primary {
+            kind: Kind::KeyPair,
+            role: None,
+        })
+    }
+
+    /// Checks the credential with which a connector begins a session, under the name that connectors have for its kind.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn check_session(
+        &self,
+        authenticator: &str,
+        token: Option<&str>,
+        now_ms: u64,
+    ) -> std::result::Result<(), Refusal> {
+        let refused = |code: &str, why: &str| Refusal::new(StatusCode::UNAUTHORIZED, code, why);
+        let wanted = match authenticator.to_ascii_uppercase().as_str() {
+            "SNOWFLAKE_JWT" => Kind::KeyPair,
+            "OAUTH" => Kind::AccessToken,
+            "PROGRAMMATIC_ACCESS_TOKEN" => Kind::ProgrammaticAccessToken,
+            "" | "SNOWFLAKE" | "USERNAME_PASSWORD_MFA" => {
+                return Err(refused(
+                    "390100",
+                    "Incorrect username or password was specified: the emulator has no passwords. Log in with the private key of its profile, or with an access token.",
+                ));
             }
-        } else if stated_type(headers).is_some_and(|stated| stated != KEYPAIR_JWT) {
-            return Err(Refusal::new(
-                StatusCode::UNAUTHORIZED,
-                "390303",
-                "Invalid access token.",
-            ));
-        } else {
-            self.check_jwt(token, now_ms)?;
-            Primary {
-                kind: Kind::KeyPair,
-                role: None,
+            other => {
+                return Err(refused(
+                    "390190",
+                    &format!(
+                        "The emulator has no authenticator {other}: it has SNOWFLAKE_JWT, OAUTH and PROGRAMMATIC_ACCESS_TOKEN."
+                    ),
+                ));
             }
         };
-        check_type(headers, primary.kind)?;
-        Ok(primary)
+        let is_jwt = wanted == Kind::KeyPair;
+        let primary = self.credential(token.unwrap_or_default(), is_jwt, now_ms)?;
+        if primary.kind == wanted {
+            return Ok(());
+        }
+        Err(if is_jwt {
+            invalid_jwt("it is an access token")
+        } else {
+            invalid_access_token()
+        })
     }
 
     fn check_jwt(&self, token: &str, now_ms: u64) -> std::result::Result<(), Refusal> {
@@ -363,6 +410,10 @@ fn invalid_jwt(why: &str) -> Refusal {
         "390144",
         format!("The JWT token is invalid: {why}."),
     )
+}
+
+fn invalid_access_token() -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, "390303", "Invalid access token.")
 }
 
 fn invalid_token(why: &str) -> Refusal {

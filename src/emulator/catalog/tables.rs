@@ -205,7 +205,7 @@ impl Table {
     }
 
     /// A cell for each column: what `value` finds for it, or its default.
-    fn fill(
+    pub(crate) fn fill(
         &self,
         now: SystemTime,
         mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, String>,
@@ -384,6 +384,22 @@ impl Catalog {
     #[cfg(feature = "emulator-server")]
     pub(crate) fn is_anything(&self) -> bool {
         self.anything.is_some()
+    }
+
+    /// How values of the account's statements become cells.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn cast_rules(&self) -> Rules {
+        Rules {
+            binary: self.rules.binary,
+            sql_null: true,
+            is_cast: true,
+        }
+    }
+
+    /// Whether it has the same tables and pipes as another one.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn has_same_objects(&self, other: &Self) -> bool {
+        self.tables == other.tables && self.pipes == other.pipes && self.anything == other.anything
     }
 
     /// Whether a table is known by its name, and not because any is.

@@ -1,5 +1,7 @@
 //! Schema evolution at a commit: the table changes before the rows that need it land.
 
+use std::collections::BTreeMap;
+
 use super::state::{Key, State};
 use crate::emulator::catalog::evolution::Evolution;
 use crate::emulator::catalog::tables::{Pipe, folded};
@@ -50,12 +52,13 @@ impl State {
                     evolution.apply(table);
                 }
                 self.storage.change(&SchemaChange {
-                    script: &script,
+                    script: Some(&script),
                     catalog: &after,
                     dropped: &[],
                     forgotten: &[],
                     truncated: &[],
                     altered: &[name],
+                    inserted: &BTreeMap::new(),
                 })?;
                 tracing::info!(script, "the table evolves");
                 self.catalog = after;

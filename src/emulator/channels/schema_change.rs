@@ -1,12 +1,16 @@
 //! Changes of the tables and pipes while the emulator runs.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::channel::is_elastic;
 use super::state::State;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::folded;
-use crate::emulator::ddl::statements::{Change, DdlError};
+use crate::emulator::ddl::literal::Literal;
+use crate::emulator::ddl::rows::Rows;
+use crate::emulator::ddl::session::Session;
+use crate::emulator::ddl::statements::{Change, DdlError, Outcome};
 use crate::emulator::storage::interface::StorageError;
 use crate::emulator::storage::records::SchemaChange;
 
@@ -23,16 +27,43 @@ pub(crate) enum SchemaChangeError {
     Storage(#[from] StorageError),
 }
 
+/// What a script has done.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// The database and schema that it ended in.
+    pub(crate) session: Session,
+    pub(crate) inserted: usize,
+    pub(crate) deleted: u64,
+}
+
 impl State {
-    /// Carries out all of a DDL script, or nothing.
+    /// Carries out all of a script, or nothing.
+    pub(crate) fn apply_ddl(&mut self, script: &str) -> Result<(), SchemaChangeError> {
+        self.apply(script, &[]).map(drop)
+    }
+
+    /// Carries out all of a script, or nothing. `bindings` are the values for the placeholders of an INSERT.
     ///
     /// The channels of a table that is replaced are not refused: until they are opened again they accept rows and lose them, as in an
     /// account.
-    pub(crate) fn apply_ddl(&mut self, script: &str) -> Result<(), SchemaChangeError> {
-        if self.catalog.is_anything() && !self.channels.is_empty() {
+    pub(crate) fn apply(
+        &mut self,
+        script: &str,
+        bindings: &[Vec<Literal>],
+    ) -> Result<Applied, SchemaChangeError> {
+        let now = UNIX_EPOCH + Duration::from_millis(self.now_ms);
+        let Outcome {
+            catalog: after,
+            changes,
+            inserted,
+            session,
+        } = self
+            .catalog
+            .after_ddl(script, Rows::changed(now, bindings))?;
+        let was_anything = self.catalog.is_anything();
+        if was_anything && !after.is_anything() && !self.channels.is_empty() {
             return Err(SchemaChangeError::TakesEverything);
         }
-        let (after, changes) = self.catalog.after_ddl(script)?;
         let (mut dropped, mut forgotten) = (Vec::new(), Vec::new());
         let (mut truncated, mut altered) = (Vec::new(), Vec::new());
         for change in changes {
@@ -44,15 +75,33 @@ impl State {
                 Change::ForgetChannels(pipe) => forgotten.push(pipe),
             }
         }
+        let mut deleted = 0;
+        for table in &truncated {
+            deleted += self.storage.count(table)?;
+        }
         self.storage.change(&SchemaChange {
-            script,
+            script: Some(script).filter(|_| !after.has_same_objects(&self.catalog)),
             catalog: &after,
             dropped: &dropped,
             forgotten: &forgotten,
             truncated: &truncated,
             altered: &altered,
+            inserted: &inserted,
         })?;
+        let is_same = dropped.is_empty() && forgotten.is_empty();
+        let is_same = is_same && after.has_same_objects(&self.catalog);
         self.catalog = after;
+        if !inserted.is_empty() {
+            self.commits += 1;
+        }
+        let applied = Applied {
+            session,
+            inserted: inserted.values().map(Vec::len).sum(),
+            deleted,
+        };
+        if is_same {
+            return Ok(applied);
+        }
         let forgotten: BTreeSet<ObjectName> = forgotten.iter().map(folded).collect();
         let replaced: BTreeSet<ObjectName> = dropped.iter().map(folded).collect();
         let (catalog, now_ms) = (&self.catalog, self.now_ms);
@@ -71,6 +120,6 @@ impl State {
             true
         });
         self.pipes_since_ms = Some(self.now_ms);
-        Ok(())
+        Ok(applied)
     }
 }

@@ -4,7 +4,7 @@ use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::ParserError;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use super::statements::DdlError;
+use super::statements::{DdlError, ErrorCode};
 use crate::emulator::sql::compiler::literals::{escaped, unescaped};
 use crate::emulator::sql::names::identifier;
 
@@ -22,7 +22,9 @@ pub(crate) fn split(text: &str) -> Result<Vec<Statement>, DdlError> {
     let mut statements = split_raw(text)?;
     for token in statements.iter_mut().flat_map(|known| &mut known.tokens) {
         if let Token::SingleQuotedString(raw) = &mut token.token {
-            *raw = unescaped(raw).map_err(|why| DdlError::at(token.span.start, why.message))?;
+            *raw = unescaped(raw).map_err(|why| {
+                DdlError::at(token.span.start, why.message).with_code(ErrorCode::SYNTAX)
+            })?;
         }
     }
     Ok(statements)
@@ -33,11 +35,16 @@ pub(crate) fn split_raw(text: &str) -> Result<Vec<Statement>, DdlError> {
     let tokens = Tokenizer::new(&SnowflakeDialect {}, text)
         .with_unescape(false)
         .tokenize_with_location()
-        .map_err(|why| DdlError::at(why.location, why.message))?;
+        .map_err(|why| DdlError::at(why.location, why.message).with_code(ErrorCode::SYNTAX))?;
     let mut statements = Vec::new();
     let mut current: Vec<TokenWithSpan> = Vec::new();
     let end = TokenWithSpan::wrap(Token::SemiColon);
-    for token in tokens.into_iter().chain([end]) {
+    for mut token in tokens.into_iter().chain([end]) {
+        if let Token::Word(word) = &mut token.token
+            && word.quote_style == Some('"')
+        {
+            word.value = word.value.replace("\"\"", "\"");
+        }
         match token.token {
             Token::Whitespace(_) | Token::EOF => {}
             Token::SemiColon => {
@@ -66,7 +73,7 @@ pub(crate) fn parser_error(why: &ParserError, statement: &Statement) -> DdlError
         Some((message, location))
     });
     let (message, location) = place.unwrap_or((text, statement.end()));
-    DdlError::at(location, message)
+    DdlError::at(location, message).with_code(ErrorCode::SYNTAX)
 }
 
 impl Statement {
@@ -231,6 +238,34 @@ impl<'a> Cursor<'a> {
             Some(token) => token.to_string(),
             None => "the end of the statement".to_owned(),
         };
-        DdlError::at(self.at(), format!("expected {what}, found {found}"))
+        let text = format!("expected {what}, found {found}");
+        DdlError::at(self.at(), text).with_code(ErrorCode::SYNTAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_have_the_escapes_of_snowflake() {
+        for (written, wanted) in [
+            (r"'plain'", "plain"),
+            (r"'it''s'", "it's"),
+            (r#"'it\'s \\ \"x\"'"#, "it's \\ \"x\""),
+            (r"'\b\f\n\r\t\0'", "\u{8}\u{c}\n\r\t\0"),
+            (r"'\u26c4 \x41 \101 \1018'", "\u{26c4} A A A8"),
+            (r"'100\% \a \Z'", "100% a Z"),
+            ("''", ""),
+        ] {
+            let statements = split(written).unwrap();
+            let token = &statements[0].tokens[0].token;
+            assert_eq!(*token, Token::SingleQuotedString(wanted.to_owned()));
+        }
+        for wrong in [r"'\u26c'", r"'\xg0'", r"'\ud800'"] {
+            assert_eq!(split(wrong).unwrap_err().code, ErrorCode::SYNTAX, "{wrong}");
+        }
+        let quoted = &split("\"a\"\"b\"").unwrap()[0];
+        assert_eq!(quoted.cursor().identifier().unwrap(), "a\"b");
     }
 }

@@ -13,6 +13,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    pub(crate) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
     /// Completes a name of one, two or three parts.
     pub(crate) fn object(
         &self,

@@ -1,16 +1,21 @@
 //! Tables and pipes from Snowflake DDL: splits a script into statements and carries out those that matter here.
 //!
 //! `table` reads CREATE TABLE with sqlparser, `pipe` reads CREATE PIPE, which sqlparser does not know. What concerns roles,
-//! warehouses, grants and queries changes nothing here and is ignored. Statements that would change what lands, and that the
+//! warehouses, grants and queries changes nothing here and is ignored. `rows` has INSERT and DELETE. Statements that would change what lands, and that the
 //! emulator does not carry out, are refused.
+
+use std::collections::BTreeMap;
 
 use sqlparser::ast;
 use sqlparser::tokenizer::Location;
 
+use super::ignored::{WITHOUT_EFFECT, alter, ignored};
+use super::rows::Rows;
 use super::script::{Cursor, Statement, split};
 use super::session::Session;
 use super::table::{self, columns, name_parts, parse};
 use super::{deep_stack, pipe};
+use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Table, default_pipe_name, folded};
 
@@ -25,6 +30,18 @@ pub struct DdlError {
     pub line: u64,
     /// Where on the line, counted in characters from 1.
     pub column: u64,
+    pub(crate) code: ErrorCode,
+}
+
+/// Snowflake's code and SQLSTATE of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ErrorCode(pub(crate) &'static str, pub(crate) &'static str);
+
+impl ErrorCode {
+    pub(crate) const UNSUPPORTED: Self = Self("000002", "0A000");
+    pub(crate) const SYNTAX: Self = Self("001003", "42000");
+    const EXISTS: Self = Self("002002", "42710");
+    pub(crate) const NO_OBJECT: Self = Self("002003", "42S02");
 }
 
 impl DdlError {
@@ -33,7 +50,13 @@ impl DdlError {
             message: message.into(),
             line: location.line.max(1),
             column: location.column.max(1),
+            code: ErrorCode::UNSUPPORTED,
         }
+    }
+
+    pub(crate) fn with_code(mut self, code: ErrorCode) -> Self {
+        self.code = code;
+        self
     }
 }
 
@@ -51,31 +74,6 @@ pub(crate) enum Change {
     /// A pipe has forgotten its channels: it is gone, new, or leads to a new table.
     ForgetChannels(ObjectName),
 }
-
-/// Statements that change no table and no pipe, by their first word.
-const WITHOUT_EFFECT: &[&str] = &[
-    "COMMENT", "COMMIT", "DESC", "DESCRIBE", "EXPLAIN", "GET", "GRANT", "LIST", "LS", "PUT",
-    "REMOVE", "REVOKE", "RM", "ROLLBACK", "SELECT", "SET", "SHOW", "UNSET", "WITH",
-];
-
-/// Words of an ALTER whose effect a row would meet. An ALTER without them changes nothing here.
-const OF_EFFECT: &[&str] = &[
-    "ADD",
-    "ALTER",
-    "BINARY_INPUT_FORMAT",
-    "DATE_INPUT_FORMAT",
-    "DEFAULT_DDL_COLLATION",
-    "DROP",
-    "ENABLE_SCHEMA_EVOLUTION",
-    "MODIFY",
-    "PIPE_EXECUTION_PAUSED",
-    "RENAME",
-    "SWAP",
-    "TIMESTAMP_INPUT_FORMAT",
-    "TIMESTAMP_TYPE_MAPPING",
-    "TIMEZONE",
-    "TIME_INPUT_FORMAT",
-];
 
 /// Words between CREATE and the kind of object that change nothing here.
 const MODIFIERS: &[&str] = &[
@@ -106,13 +104,13 @@ impl Catalog {
     ///
     /// When a statement cannot be read or carried out, with its line and column.
     pub fn apply_ddl(&mut self, text: &str) -> Result<(), DdlError> {
-        *self = self.after_ddl(text)?.0;
+        *self = self.after_ddl(text, Rows::Refused)?.catalog;
         Ok(())
     }
 
-    /// The catalog after the script, and the changes that the storage has to follow.
-    pub(crate) fn after_ddl(&self, text: &str) -> Result<(Self, Vec<Change>), DdlError> {
-        deep_stack::run("snowpipe-emulator-ddl", || self.run_ddl(text)).unwrap_or_else(|| {
+    /// What a script makes of the catalog, and what the storage has to follow.
+    pub(crate) fn after_ddl(&self, text: &str, rows: Rows<'_>) -> Result<Outcome, DdlError> {
+        deep_stack::run("snowpipe-emulator-ddl", || self.run_ddl(text, rows)).unwrap_or_else(|| {
             let start = Location::new(1, 1);
             Err(DdlError::at(
                 start,
@@ -121,17 +119,39 @@ impl Catalog {
         })
     }
 
-    fn run_ddl(&self, text: &str) -> Result<(Self, Vec<Change>), DdlError> {
+    fn run_ddl(&self, text: &str, rows: Rows<'_>) -> Result<Outcome, DdlError> {
+        let mut catalog = self.clone();
+        if !matches!(rows, Rows::Changed(_)) {
+            catalog = catalog.without_anything();
+        }
         let mut run = Run {
-            catalog: self.clone().without_anything(),
+            catalog,
             session: Session::default(),
             changes: Vec::new(),
+            rows,
         };
         for statement in split(text)? {
             run.statement(&statement)?;
         }
-        Ok((run.catalog, run.changes))
+        Ok(Outcome {
+            catalog: run.catalog,
+            changes: run.changes,
+            inserted: run.rows.into_inserted(),
+            session: run.session,
+        })
     }
+}
+
+/// What a script comes to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) catalog: Catalog,
+    /// The changes that the storage has to follow, before rows are inserted.
+    pub(crate) changes: Vec<Change>,
+    /// The rows that are inserted, by the name under which their table is kept.
+    pub(crate) inserted: BTreeMap<ObjectName, Vec<Vec<Cell>>>,
+    /// The database and schema that the script ends in.
+    pub(crate) session: Session,
 }
 
 /// `OR REPLACE`, `IF NOT EXISTS`, or neither.
@@ -142,15 +162,22 @@ pub(crate) struct Existing {
 }
 
 /// A script on its way.
-struct Run {
-    catalog: Catalog,
-    session: Session,
-    changes: Vec<Change>,
+pub(super) struct Run<'a> {
+    pub(super) catalog: Catalog,
+    pub(super) session: Session,
+    pub(super) changes: Vec<Change>,
+    pub(super) rows: Rows<'a>,
 }
 
-impl Run {
+impl Run<'_> {
     fn statement(&mut self, statement: &Statement) -> Result<(), DdlError> {
         let mut cursor = statement.cursor();
+        if cursor.keyword("INSERT") {
+            return self.insert(statement, cursor);
+        }
+        if cursor.keyword("DELETE") {
+            return self.delete(statement, cursor);
+        }
         if cursor.keyword("CREATE") {
             return self.create(statement, cursor);
         }
@@ -183,7 +210,7 @@ impl Run {
             _ => Err(DdlError::at(
                 statement.at,
                 format!(
-                    "{} is not a statement that the emulator carries out: it has CREATE, ALTER, TRUNCATE and DROP of tables, CREATE and DROP of pipes, and USE",
+                    "{} is not a statement that the emulator carries out: it has CREATE, ALTER, TRUNCATE and DROP of tables, CREATE and DROP of pipes, INSERT of values, DELETE of all rows, and USE",
                     statement.head()
                 ),
             )),
@@ -275,6 +302,7 @@ impl Run {
             ));
         }
         let columns = columns(&table, statement.at)?;
+        self.only_named_tables();
         self.changes.push(Change::CreateTable(name.clone()));
         let is_evolving = table.enable_schema_evolution == Some(true);
         self.catalog.add_table(Table {
@@ -294,14 +322,13 @@ impl Run {
             if alter.if_exists {
                 return Ok(());
             }
-            return Err(DdlError::at(
-                at,
-                format!("there is no table {} to alter: create it before", name.name),
-            ));
+            let text = format!("there is no table {} to alter: create it before", name.name);
+            return Err(DdlError::at(at, text).with_code(ErrorCode::NO_OBJECT));
         };
         for operation in &alter.operations {
             table::alter(table, operation, at)?;
         }
+        self.rows.widen(table);
         self.changes.push(Change::AlterTable(table.name.clone()));
         Ok(())
     }
@@ -314,17 +341,20 @@ impl Run {
             return Err(cursor.expected("the end of the statement"));
         }
         let name = self.session.object(parts, at)?;
-        match self.catalog.tables.get(&folded(&name)) {
-            Some(table) => self.changes.push(Change::TruncateTable(table.name.clone())),
+        match self.kept_table(&name) {
+            Some(table) => self.empty(table),
             None if keep => {}
             None => {
-                return Err(DdlError::at(
-                    at,
-                    format!("there is no table {} to truncate", name.name),
-                ));
+                let text = format!("there is no table {} to truncate", name.name);
+                return Err(DdlError::at(at, text).with_code(ErrorCode::NO_OBJECT));
             }
         }
         Ok(())
+    }
+
+    /// An emulator that takes every table has only those of a script from its first one on.
+    fn only_named_tables(&mut self) {
+        self.catalog = std::mem::take(&mut self.catalog).without_anything();
     }
 
     fn create_pipe(
@@ -347,6 +377,7 @@ impl Run {
             }
             self.changes.push(Change::ForgetChannels(pipe.name.clone()));
         }
+        self.only_named_tables();
         self.catalog.pipes.insert(key, pipe);
         Ok(())
     }
@@ -376,13 +407,11 @@ impl Run {
             if keep {
                 return Ok(());
             }
-            return Err(DdlError::at(
-                at,
-                format!(
-                    "there is no {} to drop; write IF EXISTS if that is fine",
-                    name.name
-                ),
-            ));
+            let text = format!(
+                "there is no {} to drop; write IF EXISTS if that is fine",
+                name.name
+            );
+            return Err(DdlError::at(at, text).with_code(ErrorCode::NO_OBJECT));
         }
         if table {
             self.drop_table(&name);
@@ -406,44 +435,13 @@ impl Run {
             .filter(|pipe| folded(&pipe.table) == key);
         let mut forgotten: Vec<ObjectName> = into_it.map(|pipe| pipe.name.clone()).collect();
         if let Some(table) = self.catalog.tables.get(&key) {
+            self.rows.forget(&table.name);
             forgotten.push(default_pipe_name(&table.name));
             self.changes.push(Change::DropTable(table.name.clone()));
         }
         self.changes
             .extend(forgotten.into_iter().map(Change::ForgetChannels));
     }
-}
-
-/// Ignores an ALTER that no row would notice, and refuses the others.
-fn alter(statement: &Statement) -> Result<(), DdlError> {
-    let effect = statement
-        .words()
-        .skip(1)
-        .find(|word| OF_EFFECT.contains(&word.as_str()));
-    let Some(effect) = effect else {
-        ignored(statement);
-        return Ok(());
-    };
-    let remedy = match effect.as_str() {
-        "BINARY_INPUT_FORMAT" => "start the emulator with --binary-input-format",
-        "PIPE_EXECUTION_PAUSED" => "the emulator's pipes always run",
-        _ => "write the table as it is to be into its CREATE TABLE",
-    };
-    Err(DdlError::at(
-        statement.at,
-        format!(
-            "the emulator has no {} with {effect}: {remedy}",
-            statement.head()
-        ),
-    ))
-}
-
-fn ignored(statement: &Statement) {
-    tracing::debug!(
-        statement = statement.head(),
-        line = statement.at.line,
-        "the emulator has no use for this statement"
-    );
 }
 
 fn already_exists(at: Location, kind: &str, name: &ObjectName) -> DdlError {
@@ -454,6 +452,7 @@ fn already_exists(at: Location, kind: &str, name: &ObjectName) -> DdlError {
             name.database, name.schema, name.name
         ),
     )
+    .with_code(ErrorCode::EXISTS)
 }
 
 #[cfg(test)]

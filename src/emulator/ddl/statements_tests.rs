@@ -331,20 +331,23 @@ fn pipes_that_cannot_be_read_say_why() {
 
 #[test]
 fn the_changes_of_a_script_say_which_tables_are_replaced_and_which_are_kept() {
-    let (before, changes) = Catalog::default()
-        .after_ddl("CREATE TABLE D.S.T (A INT); CREATE PIPE D.S.P AS COPY INTO D.S.T;")
-        .expect("read");
+    let after = |catalog: &Catalog, script: &str| {
+        let outcome = catalog.after_ddl(script, Rows::Refused).expect("read");
+        (outcome.catalog, outcome.changes)
+    };
+    let script = "CREATE TABLE D.S.T (A INT); CREATE PIPE D.S.P AS COPY INTO D.S.T;";
+    let (before, changes) = after(&Catalog::default(), script);
     let t = name("D", "S", "T");
     let p = name("D", "S", "P");
     assert_eq!(changes, [Change::CreateTable(t.clone())]);
 
     let keep = "CREATE TABLE IF NOT EXISTS D.S.T (B INT); CREATE PIPE IF NOT EXISTS D.S.P AS COPY INTO D.S.T;";
-    let (kept, changes) = before.after_ddl(keep).expect("read");
+    let (kept, changes) = after(&before, keep);
     assert_eq!(changes, []);
     assert_eq!(shown(kept.table(&t).expect("kept")), ["A NUMBER(38,0)"]);
 
     let replace = "CREATE OR REPLACE TABLE D.S.T (B INT)";
-    let (replaced, changes) = before.after_ddl(replace).expect("read");
+    let (replaced, changes) = after(&before, replace);
     assert_eq!(
         changes,
         [
@@ -356,7 +359,7 @@ fn the_changes_of_a_script_say_which_tables_are_replaced_and_which_are_kept() {
     );
     assert_eq!(shown(replaced.table(&t).expect("new")), ["B NUMBER(38,0)"]);
 
-    let (dropped, _) = before.after_ddl("DROP TABLE D.S.T").expect("read");
+    let (dropped, _) = after(&before, "DROP TABLE D.S.T");
     assert_eq!((dropped.table(&t), dropped.pipe(&p)), (None, None));
 }
 

@@ -59,7 +59,7 @@ impl Reply {
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) code: String,
-    message: String,
+    pub(crate) message: String,
     retry_after: Option<Duration>,
 }
 
@@ -171,7 +171,8 @@ pub(crate) fn bare_answer(status: StatusCode) -> Answer {
     answer
 }
 
-fn answer(status: StatusCode, kind: HeaderValue, body: Bytes) -> Answer {
+/// An answer with a body of this type.
+pub(crate) fn answer(status: StatusCode, kind: HeaderValue, body: Bytes) -> Answer {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     *answer.headers_mut() = HeaderMap::from_iter([(CONTENT_TYPE, kind)]);

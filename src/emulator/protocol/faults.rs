@@ -124,6 +124,9 @@ impl Fault {
                 | Endpoint::Authorize
                 | Endpoint::Telemetry
                 | Endpoint::Statement
+                | Endpoint::Login
+                | Endpoint::Query
+                | Endpoint::Session
                 | Endpoint::Upload
         );
         match self {

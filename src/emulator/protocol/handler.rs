@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::channel_status::{status, statuses};
+use super::deferred::Deferred;
 use super::elastic::{self, reserved};
 use super::faults::{Fault, Faults, InjectedFault};
 use super::injected_fault::{self, Instead, Zombies};
@@ -184,7 +185,10 @@ impl Handler {
             Endpoint::Authorize => {
                 return Ok(self.login.authorize(headers, request.body(), now_ms));
             }
-            Endpoint::Statement => {
+            Endpoint::Statement | Endpoint::Login | Endpoint::Query | Endpoint::Session => {
+                if let Some(deferred) = request.extensions().get::<Deferred>() {
+                    return Ok(deferred.carry_out(&mut self.state));
+                }
                 let prepared = request.extensions().get::<Prepared>();
                 return prepared
                     .map(|prepared| prepared.0.clone())
@@ -267,6 +271,6 @@ fn no_sql() -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "ERR_ENDPOINT_DOES_NOT_EXIST",
-        "The emulator answers SQL only with the feature emulator-server, and only at /api/v2/statements.",
+        "The emulator answers SQL only with the feature emulator-server, and only at /api/v2/statements and /queries/v1/query-request.",
     )
 }

@@ -3,6 +3,7 @@
 pub(crate) mod append;
 pub(crate) mod aws_chunked;
 pub(crate) mod channel_status;
+pub(crate) mod deferred;
 pub(crate) mod elastic;
 pub(crate) mod faults;
 pub(crate) mod files;

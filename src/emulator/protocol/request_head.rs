@@ -69,7 +69,7 @@ pub struct RequestHead {
     pub query: Vec<(String, String)>,
     /// The headers in lower case, sorted by name, with HTTP/2's authority as `host`. Of a secret only its scheme is kept, as in `Bearer [redacted]`.
     pub headers: Vec<(String, String)>,
-    /// The first 2 KiB of the body as it was sent, but of files nothing; a login's form without its secrets.
+    /// The first 2 KiB of the body as it was sent, but of files and of a connector's login nothing; a login's form without its secrets.
     pub body_start: Bytes,
 }
 
@@ -90,7 +90,8 @@ impl RequestHead {
             headers: headers(request),
             body_start: match endpoint {
                 Endpoint::Token | Endpoint::Authorize => without_secrets(request.body()),
-                Endpoint::Upload => Bytes::new(),
+                // A connector's login holds its password or token, and is compressed as often as not.
+                Endpoint::Upload | Endpoint::Login => Bytes::new(),
                 _ => request.body().iter().take(MOST_BODY).copied().collect(),
             },
         }

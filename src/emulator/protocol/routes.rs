@@ -43,6 +43,12 @@ pub enum Endpoint {
     Authorize,
     /// `POST /api/v2/statements` and `GET /api/v2/statements/{handle}`
     Statement,
+    /// `POST /session/v1/login-request`, with which Snowflake's connectors log in
+    Login,
+    /// `POST /queries/v1/query-request`: a statement of a connector
+    Query,
+    /// What else a connector sends: `POST /session`, `/session/heartbeat`, `/queries/v1/abort-request`, `/telemetry/send`
+    Session,
 }
 
 impl fmt::Display for Endpoint {
@@ -60,6 +66,9 @@ impl fmt::Display for Endpoint {
             Self::Telemetry => "telemetry",
             Self::Authorize => "authorize",
             Self::Statement => "statement",
+            Self::Login => "login",
+            Self::Query => "query",
+            Self::Session => "session",
         })
     }
 }
@@ -234,6 +243,15 @@ fn of_account(method: &Method, segments: &[&str]) -> Option<Endpoint> {
         ("POST", ["api", "v2", "statements"]) | ("GET", ["api", "v2", "statements", _]) => {
             Some(Endpoint::Statement)
         }
+        ("POST", ["session", "v1", "login-request"]) => Some(Endpoint::Login),
+        ("POST", ["queries", "v1", "query-request"]) => Some(Endpoint::Query),
+        (
+            "POST",
+            ["session"]
+            | ["session", "heartbeat"]
+            | ["queries", "v1", "abort-request"]
+            | ["telemetry", "send"],
+        ) => Some(Endpoint::Session),
         _ => None,
     }
 }
@@ -250,6 +268,18 @@ pub(crate) fn is_upload(method: &Method, path: &str) -> bool {
 #[cfg(feature = "emulator-server")]
 pub(crate) fn is_sql(path: &str) -> bool {
     is_under(path, "/api/v2/statements")
+}
+
+/// Whether a path is one that Snowflake's connectors use.
+#[cfg(feature = "emulator-server")]
+pub(crate) fn is_connector(path: &str) -> bool {
+    is_under(path, "/session") || is_under(path, "/queries") || path == "/telemetry/send"
+}
+
+/// Whether a request to a path may run a statement, which takes time.
+#[cfg(feature = "emulator-server")]
+pub(crate) fn has_statement(path: &str) -> bool {
+    is_sql(path) || is_connector(path)
 }
 
 /// Whether a path is `root` or below it.

@@ -37,9 +37,13 @@ fn documented(call: &Call) -> Option<Documented> {
         }
         Endpoint::Append => (APPEND, "application/x-ndjson"),
         Endpoint::Statement => (SQL, "application/json"),
-        Endpoint::PipeInfo | Endpoint::AppendFiles | Endpoint::Upload | Endpoint::Telemetry => {
-            return None;
-        }
+        Endpoint::PipeInfo
+        | Endpoint::AppendFiles
+        | Endpoint::Upload
+        | Endpoint::Telemetry
+        | Endpoint::Login
+        | Endpoint::Query
+        | Endpoint::Session => return None,
     };
     Some(Documented {
         parameters,

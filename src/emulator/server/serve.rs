@@ -181,7 +181,7 @@ pub(crate) struct Shared {
     most_file: usize,
     /// The emulator handles one request at a time: the others wait here, and not on a thread.
     turn: Mutex<()>,
-    /// Statements do not take turns with the others: they only read, and may take long.
+    /// Statements do not take turns with the others: they may take long, and those that write wait for the emulator's lock.
     statements: Arc<Semaphore>,
     statement_queue: Semaphore,
     /// Told after each request: there may be something to commit.
@@ -217,9 +217,14 @@ impl Shared {
             (done, commits)
         });
         let (done, commits) = asked.await?;
-        self.commits
-            .send_if_modified(|known| std::mem::replace(known, commits) != commits);
+        self.committed(commits);
         Ok(done)
+    }
+
+    /// Wakes the requests that wait for rows if there were commits. Counts may arrive out of order.
+    fn committed(&self, count: u64) {
+        let newer = |known: &mut u64| std::mem::replace(known, count.max(*known)) < count;
+        self.commits.send_if_modified(newer);
     }
 
     /// Answers a request that waits until a table has rows.
@@ -280,9 +285,13 @@ impl Shared {
         let work = move || {
             // Held until it has run, even if the client is gone.
             let _held = (slot, taken);
-            emulator.handle(SystemClock.now(), request)
+            let reply = emulator.handle(SystemClock.now(), request);
+            let commits = emulator.handler().state.commits;
+            (reply, commits)
         };
-        spawn_blocking(work).await.map_err(|_| Broken)
+        let (reply, commits) = spawn_blocking(work).await.map_err(|_| Broken)?;
+        self.committed(commits);
+        Ok(reply)
     }
 }
 
@@ -421,7 +430,7 @@ pub(crate) async fn answer(
         let answer = handled.await.map_err(|_| Broken)?;
         shared.retimed.notify_one();
         Reply::Respond(answer)
-    } else if routes::is_sql(request.uri().path()) {
+    } else if routes::has_statement(request.uri().path()) {
         shared.query(request, taken).await?
     } else {
         let handled = shared.ask(move |emulator| {

@@ -4,6 +4,7 @@
 mod bounds_tests;
 pub(crate) mod cells;
 pub(crate) mod copies;
+pub(crate) mod execution;
 #[cfg(test)]
 mod guide_tests;
 #[cfg(test)]

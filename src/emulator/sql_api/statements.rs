@@ -46,7 +46,7 @@ fn failed_answer(failure: &Failure, handle: &str) -> Answer {
     )
 }
 
-fn storage_failure(why: &crate::emulator::storage::interface::StorageError) -> Failure {
+pub(crate) fn storage_failure(why: &crate::emulator::storage::interface::StorageError) -> Failure {
     tracing::error!(%why, "the storage cannot be read");
     Failure {
         status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -58,14 +58,14 @@ fn storage_failure(why: &crate::emulator::storage::interface::StorageError) -> F
 
 /// The body of a POST.
 #[derive(Deserialize)]
-struct Posted {
-    statement: String,
+pub(super) struct Posted {
+    pub(super) statement: String,
     #[serde(default)]
-    timeout: u64,
-    database: Option<String>,
-    schema: Option<String>,
+    pub(super) timeout: u64,
+    pub(super) database: Option<String>,
+    pub(super) schema: Option<String>,
     #[serde(default)]
-    bindings: BTreeMap<String, Binding>,
+    pub(super) bindings: BTreeMap<String, Binding>,
 }
 
 impl Posted {
@@ -75,7 +75,7 @@ impl Posted {
     }
 
     /// The values to bind, in the order of their numbers.
-    fn bindings(&self) -> Result<Vec<Binding>, Refusal> {
+    pub(super) fn bindings(&self) -> Result<Vec<Binding>, Refusal> {
         let mut numbered = BTreeMap::new();
         for (key, binding) in &self.bindings {
             let number: usize = key.parse().map_err(|_| {
@@ -124,23 +124,25 @@ impl Statements {
 pub(crate) struct Access<'a> {
     pub(crate) statements: &'a Statements,
     pub(crate) handler: &'a Mutex<Handler>,
+    /// The emulator's time.
+    pub(crate) now: SystemTime,
 }
 
 impl Access<'_> {
-    fn handler(&self) -> MutexGuard<'_, Handler> {
+    pub(crate) fn handler(&self) -> MutexGuard<'_, Handler> {
         self.handler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a request to the SQL API is answered.
-pub(crate) fn answer(access: &Access<'_>, now: SystemTime, request: &Request<Bytes>) -> Answer {
+pub(crate) fn answer(access: &Access<'_>, request: &Request<Bytes>) -> Answer {
     // The lock is given back before the statement runs.
     let admitted = access
         .handler()
         .login
-        .check_primary(request.headers(), epoch_millis(now));
+        .check_primary(request.headers(), epoch_millis(access.now));
     let answered = match admitted {
-        Ok(()) if request.method() == Method::POST => post(access, now, request),
+        Ok(()) if request.method() == Method::POST => post(access, request),
         Ok(()) => get(access, request),
         Err(refusal) => Err(refusal),
     };
@@ -160,13 +162,13 @@ fn get(access: &Access<'_>, request: &Request<Bytes>) -> Result<Answer, Refusal>
     })
 }
 
-fn post(access: &Access<'_>, now: SystemTime, request: &Request<Bytes>) -> Result<Answer, Refusal> {
+fn post(access: &Access<'_>, request: &Request<Bytes>) -> Result<Answer, Refusal> {
     let posted = Posted::read(request.body())?;
     let bindings = posted.bindings()?;
     let handle = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes())
         .into_uuid()
         .to_string();
-    let (status, message, body) = match run(access, now, posted, &bindings) {
+    let (status, message, body) = match run(access, posted, &bindings) {
         Ok(found) => {
             let nulls = query(request, "nullable").is_some_and(|value| value == "false");
             (
@@ -189,7 +191,7 @@ fn post(access: &Access<'_>, now: SystemTime, request: &Request<Bytes>) -> Resul
         "statementHandle": handle,
         "statementStatusUrl": format!("/api/v2/statements/{handle}"),
         "requestId": query(request, "requestId"),
-        "createdOn": epoch_millis(now),
+        "createdOn": epoch_millis(access.now),
     });
     if let (Value::Object(body), Value::Object(common)) = (&mut body, common) {
         body.extend(common);
@@ -240,9 +242,8 @@ fn query(request: &Request<Bytes>, name: &str) -> Option<String> {
 }
 
 /// Runs a statement on a thread whose stack is large enough for it.
-fn run(
+pub(super) fn run(
     access: &Access<'_>,
-    now: SystemTime,
     posted: Posted,
     bindings: &[Binding],
 ) -> Result<reading::Answer, Failure> {
@@ -252,13 +253,12 @@ fn run(
         sql_state: "53000".into(),
         message: "The system has no thread for the statement: try again.".to_owned(),
     };
-    let work = || select(access, now, posted, bindings);
+    let work = || select(access, posted, bindings);
     deep_stack::run("snowpipe-emulator-sql", work).unwrap_or_else(|| Err(unavailable()))
 }
 
 fn select(
     access: &Access<'_>,
-    now: SystemTime,
     posted: Posted,
     bindings: &[Binding],
 ) -> Result<reading::Answer, Failure> {
@@ -280,7 +280,7 @@ fn select(
         file: file.as_deref(),
         sources: &sources,
         bindings: &bindings,
-        now: &moments::utc(now)?,
+        now: &moments::utc(access.now)?,
         end,
     };
     reading::run(&selection, &run)

@@ -1,13 +1,17 @@
-//! Changes of a data file while the emulator runs: other tables, or no rows.
+//! Changes of a data file while the emulator runs: other tables, rows of fixtures, or no rows.
 
-use rusqlite::TransactionBehavior;
+use std::collections::BTreeMap;
 
-use super::data_file_tables::{carry_out, forget_pipe, pipes};
+use rusqlite::{Transaction, TransactionBehavior, params_from_iter};
+
+use super::data_file_tables::{Kept, carry_out, create_table, forget_pipe, pipes};
 use super::interface::StorageError;
 use super::records::SchemaChange;
+use super::sqlite_cells::Bound;
 use super::sqlite_file::{SqliteFile, failure, store};
+use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::folded_part;
+use crate::emulator::catalog::tables::{Catalog, folded, folded_part};
 use crate::emulator::ddl::statements::Change;
 use crate::emulator::sql::names::quoted;
 
@@ -30,13 +34,18 @@ impl SqliteFile {
         for step in changes.chain(made).chain(truncated).chain(altered) {
             carry_out(&transaction, change.catalog, &mut kept, step).map_err(failed)?;
         }
-        store(&transaction, change.script).map_err(failed)?;
-        transaction
-            .execute(
-                "INSERT INTO _snowpipe_posted VALUES (last_insert_rowid())",
-                [],
-            )
-            .map_err(failed)?;
+        for (name, rows) in change.inserted {
+            insert(&transaction, change.catalog, &mut kept, name, rows).map_err(failed)?;
+        }
+        if let Some(script) = change.script {
+            store(&transaction, script).map_err(failed)?;
+            transaction
+                .execute(
+                    "INSERT INTO _snowpipe_posted VALUES (last_insert_rowid())",
+                    [],
+                )
+                .map_err(failed)?;
+        }
         transaction.commit().map_err(failed)?;
         self.kept = kept;
         self.catalog = change.catalog.clone();
@@ -78,4 +87,25 @@ impl SqliteFile {
         self.kept = kept;
         Ok(())
     }
+}
+
+/// Inserts rows into a table, which is created if it stands for any and has no rows yet.
+fn insert(
+    transaction: &Transaction<'_>,
+    catalog: &Catalog,
+    kept: &mut BTreeMap<ObjectName, Kept>,
+    name: &ObjectName,
+    rows: &[Vec<Cell>],
+) -> rusqlite::Result<()> {
+    if let Some(table) = catalog.table(name) {
+        create_table(transaction, kept, name, table)?;
+    }
+    let Some(place) = kept.get(&folded(name)) else {
+        return Ok(());
+    };
+    let mut insert = transaction.prepare_cached(&place.insert)?;
+    for row in rows {
+        insert.execute(params_from_iter(row.iter().map(Bound)))?;
+    }
+    Ok(())
 }

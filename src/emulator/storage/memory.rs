@@ -157,6 +157,9 @@ impl Storage for MemoryStorage {
                 *rows = rows.with_columns(&table.columns);
             }
         }
+        for (name, rows) in change.inserted {
+            stored.rows.entry(name.clone()).or_default().extend(rows);
+        }
         Ok(())
     }
 

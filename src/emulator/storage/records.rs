@@ -1,5 +1,7 @@
 //! What the emulator stores: channels, accepted batches, commits, rejected rows, schema changes.
 
+use std::collections::BTreeMap;
+
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::Catalog;
@@ -91,11 +93,11 @@ pub(crate) struct Commit<'a> {
     pub(crate) through: u64,
 }
 
-/// A DDL script that is carried out while the server runs, and its consequences.
+/// A script that is carried out while the server runs, and its consequences.
 #[derive(Debug)]
 pub(crate) struct SchemaChange<'a> {
-    /// The script.
-    pub(crate) script: &'a str,
+    /// The script, if it made other tables and pipes: it is carried out again when the tables are read from a file.
+    pub(crate) script: Option<&'a str>,
     /// The tables and pipes after the script.
     pub(crate) catalog: &'a Catalog,
     /// The tables that lose their rows, including those that are replaced.
@@ -106,4 +108,6 @@ pub(crate) struct SchemaChange<'a> {
     pub(crate) truncated: &'a [ObjectName],
     /// The tables that have more columns, or columns without their NOT NULL.
     pub(crate) altered: &'a [ObjectName],
+    /// The rows that tables get after all of that.
+    pub(crate) inserted: &'a BTreeMap<ObjectName, Vec<Vec<Cell>>>,
 }

@@ -14,6 +14,7 @@ use super::interface::StorageError;
 use crate::emulator::catalog::binary::hex;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::Catalog;
+use crate::emulator::ddl::rows::Rows;
 use crate::emulator::ddl::script::split;
 
 /// Marks a SQLite file as the emulator's: `SNWP`.
@@ -198,9 +199,9 @@ fn settle(
     };
     for script in &scripts {
         catalog = catalog
-            .after_ddl(script)
+            .after_ddl(script, Rows::Skipped)
             .map_err(|why| ddl_failure(path, why))?
-            .0;
+            .catalog;
     }
     let apply = match ddl {
         Ddl::Stored => None,
@@ -240,10 +241,11 @@ fn settle(
     };
     let mut kept = kept_tables(transaction, &catalog).map_err(failed)?;
     if let Some(script) = apply {
-        let (after, changes) = catalog
-            .after_ddl(script)
+        let outcome = catalog
+            .after_ddl(script, Rows::Refused)
             .map_err(|why| ddl_failure(path, why))?;
-        for change in changes {
+        let after = outcome.catalog;
+        for change in outcome.changes {
             carry_out(transaction, &after, &mut kept, change).map_err(failed)?;
         }
         store(transaction, script).map_err(failed)?;

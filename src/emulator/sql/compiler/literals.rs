@@ -207,11 +207,26 @@ pub(crate) fn unescaped(raw: &str) -> Result<String, Failure> {
                 Some('t') => text.push('\t'),
                 Some('u') => {
                     let code: String = rest.by_ref().take(4).collect();
-                    let found = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
+                    let code_point = u32::from_str_radix(&code, 16).ok();
+                    let found = code_point.and_then(char::from_u32);
+                    let found = found.filter(|_| code.len() == 4);
                     text.push(found.ok_or_else(|| odd(&format!("u{code}")))?);
                 }
-                // Octal and hexadecimal bytes, and the character NUL, which SQLite ends a text at.
-                Some(digit @ ('0'..='9' | 'x')) => return Err(odd(&digit.to_string())),
+                Some('x') => {
+                    let code: String = rest.by_ref().take(2).collect();
+                    let found = ascii(&code, 16).filter(|_| code.len() == 2);
+                    text.push(found.ok_or_else(|| odd(&format!("x{code}")))?);
+                }
+                Some(first @ '0'..='7') => {
+                    let mut code = first.to_string();
+                    while let Some(digit @ '0'..='7') = rest.clone().next()
+                        && code.len() < 3
+                    {
+                        rest.next();
+                        code.push(digit);
+                    }
+                    text.push(ascii(&code, 8).ok_or_else(|| odd(&code))?);
+                }
                 Some(other) => text.push(other),
                 None => text.push('\\'),
             },
@@ -248,6 +263,12 @@ pub(crate) fn number_in(text: &str) -> Result<Typed, Failure> {
     )))
 }
 
+/// A character by its number. Numbers beyond ASCII are bytes of an encoding that is not documented.
+fn ascii(code: &str, radix: u32) -> Option<char> {
+    let number = u8::from_str_radix(code, radix).ok()?;
+    number.is_ascii().then_some(char::from(number))
+}
+
 /// A text as [`unescaped`] reads it.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "''")
@@ -264,6 +285,7 @@ mod tests {
             (r"it\'s", "it's"),
             (r"a\nb\\c\t", "a\nb\\c\t"),
             (r"\u26c4", "\u{26c4}"),
+            (r"\x41\101\0611", "AA11"),
             (r"\z", "z"),
         ] {
             assert_eq!(unescaped(raw).unwrap(), wanted, "{raw}");
@@ -271,7 +293,7 @@ mod tests {
         for text in ["it's", r"a\b", "\n"] {
             assert_eq!(unescaped(&escaped(text)).unwrap(), text);
         }
-        for raw in [r"\0", r"\x41", r"\ud800", r"\101"] {
+        for raw in [r"\xe9", r"\x4", r"\ud800", r"\377"] {
             assert!(unescaped(raw).is_err(), "{raw}");
         }
     }
