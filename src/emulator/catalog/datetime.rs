@@ -13,6 +13,8 @@
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
+use super::datetime_formats as formats;
+
 /// What a timestamp column does with an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Zone {
@@ -26,8 +28,12 @@ pub(crate) enum Zone {
 
 /// DATE; a timestamp loses its time.
 pub(crate) fn date(text: &str) -> Option<String> {
+    let date = match moment(text) {
+        Some(moment) => moment.wall.date(),
+        None => formats::date(text.trim())?,
+    };
     let mut shown = String::with_capacity(10);
-    show_date(&mut shown, moment(text)?.wall.date());
+    show_date(&mut shown, date);
     Some(shown)
 }
 
@@ -75,15 +81,20 @@ pub(crate) fn timestamp(text: &str, digits: u8, zone: Zone) -> Option<String> {
     Some(shown)
 }
 
-struct Moment {
-    wall: DateTime,
+pub(super) struct Moment {
+    pub(super) wall: DateTime,
     /// Seconds east of UTC.
-    offset: Option<i32>,
+    pub(super) offset: Option<i32>,
+}
+
+/// An integer, or a text in one of the formats of a timestamp. Most texts are ISO 8601 with two digits for every part.
+fn moment(text: &str) -> Option<Moment> {
+    let text = text.trim();
+    iso_moment(text).or_else(|| formats::timestamp(text))
 }
 
 /// `YYYY-MM-DD`, optionally with a time after `T` or a space and an offset after that; or an integer.
-fn moment(text: &str) -> Option<Moment> {
-    let text = text.trim();
+fn iso_moment(text: &str) -> Option<Moment> {
     if let Some(number) = whole_number(text) {
         return Some(Moment {
             wall: from_epoch(number)?,
@@ -121,8 +132,8 @@ fn calendar(text: &str) -> Option<Date> {
     .ok()
 }
 
-/// `HH:MI[:SS[.FF]]` and, after it, `Z` or an offset.
-fn clock(text: &str) -> Option<(Time, Option<i32>)> {
+/// `HH:MI[:SS[.FF]]`, optionally with AM or PM, and, after it, `Z` or an offset.
+pub(super) fn clock(text: &str) -> Option<(Time, Option<i32>)> {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.'))
         .unwrap_or(text.len());
@@ -131,11 +142,12 @@ fn clock(text: &str) -> Option<(Time, Option<i32>)> {
         Some((time, fraction)) => (time, Some(fraction)),
         None => (time, None),
     };
+    let (half, zone) = half_of_day(zone);
     let mut parts = time.split(':');
-    let hour = digits(parts.next()?, 2)?;
-    let minute = digits(parts.next()?, 2)?;
+    let hour = hour_of_day(one_or_two(parts.next()?)?, half)?;
+    let minute = one_or_two(parts.next()?)?;
     let second = match parts.next() {
-        Some(second) => digits(second, 2)?,
+        Some(second) => one_or_two(second)?,
         None if fraction.is_some() => return None,
         None => 0,
     };
@@ -166,7 +178,35 @@ fn clock(text: &str) -> Option<(Time, Option<i32>)> {
     Some((time, offset))
 }
 
-fn parse_offset(text: &str) -> Option<i32> {
+/// AM or PM, and what follows it.
+fn half_of_day(text: &str) -> (Option<bool>, &str) {
+    let found = text.trim_start();
+    let name = found.get(..2).unwrap_or_default();
+    let rest = found.get(2..).unwrap_or_default();
+    if name.eq_ignore_ascii_case("AM") {
+        (Some(false), rest)
+    } else if name.eq_ignore_ascii_case("PM") {
+        (Some(true), rest)
+    } else {
+        (None, text)
+    }
+}
+
+/// The hour of 24; with AM or PM it is one of 12 before.
+fn hour_of_day(hour: i32, is_afternoon: Option<bool>) -> Option<i32> {
+    match (hour, is_afternoon) {
+        (hour, None) => Some(hour),
+        (12, Some(is_afternoon)) => Some(if is_afternoon { 12 } else { 0 }),
+        (1..=11, Some(is_afternoon)) => Some(if is_afternoon { hour + 12 } else { hour }),
+        _ => None,
+    }
+}
+
+pub(super) fn one_or_two(text: &str) -> Option<i32> {
+    digits(text, text.len().clamp(1, 2))
+}
+
+pub(super) fn parse_offset(text: &str) -> Option<i32> {
     if matches!(text, "Z" | "z") {
         return Some(0);
     }
@@ -187,7 +227,7 @@ fn parse_offset(text: &str) -> Option<i32> {
     Some(sign * (hours * 60 + minutes) * 60)
 }
 
-fn digits(text: &str, length: usize) -> Option<i32> {
+pub(super) fn digits(text: &str, length: usize) -> Option<i32> {
     if text.len() != length || length > 9 {
         return None;
     }
@@ -352,11 +392,15 @@ mod tests {
             "26-01-17",
             "2026-01-17T",
             "2026-01-17T25:00",
-            "2026-01-17T14",
             "2026-01-17T14:00:00.",
             "2026-01-17T14:00:00.1234567890",
             "2026-01-17T14:00+25:00",
             "2026-01-17T14:00 MST",
+            "2026/01/17",
+            "17-JAN-2026",
+            "01/17/2026",
+            "2026-01-17T14:00:60",
+            "2026-01-17 13:00 PM",
             "2026-01-17T14:00.5",
             "99999999999999999999",
             "2026-01-1é",

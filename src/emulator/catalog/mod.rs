@@ -4,6 +4,7 @@ pub(crate) mod binary;
 pub(crate) mod cell;
 pub(crate) mod coercion;
 pub(crate) mod datetime;
+pub(crate) mod datetime_formats;
 pub(crate) mod decimal;
 pub(crate) mod evolution;
 pub(crate) mod fields;

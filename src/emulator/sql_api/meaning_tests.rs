@@ -99,7 +99,7 @@ fn casts_convert_as_documented() {
         ("SELECT 1/0", "100051"),
         ("SELECT PRICE/(ID-2) FROM T WHERE ID = 2", "100051"),
         ("SELECT 1000::NUMBER(3,0)", "100046"),
-        ("SELECT '17-JAN-2026'::DATE", "000002"),
+        ("SELECT '17-JAN-2026 10:00'::TIMESTAMP", "000002"),
         ("SELECT 'abcdef'::VARCHAR(3)", "000002"),
     ] {
         assert_eq!(refused(&client, statement).1, code, "{statement}");

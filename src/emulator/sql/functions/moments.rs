@@ -74,7 +74,7 @@ impl Form {
         found.ok_or_else(|| {
             if is_perhaps_a_moment(text) {
                 Raised::unsupported(format!(
-                    "the format of '{text}': the emulator reads dates and times as 2026-01-17 14:00:00"
+                    "the format of '{text}': the emulator reads it as a DATE alone"
                 ))
             } else {
                 Raised::not_a(what, code, "22007", text)
@@ -83,12 +83,11 @@ impl Form {
     }
 }
 
-/// Whether a text could be in one of Snowflake's formats that the emulator does not read, such as `17-JAN-2026`.
+/// Whether a text could be a timestamp in a format that is not documented: `17-JAN-2026` with a time.
 fn is_perhaps_a_moment(text: &str) -> bool {
-    let has = |is: fn(char) -> bool| text.contains(is);
-    has(|c| c.is_ascii_digit())
-        && (has(|c| c.is_ascii_alphabetic()) || text.contains(['/', ':', ',']))
-        || text.split('-').count() == 3 && has(|c| c.is_ascii_digit())
+    let month = text.split('-').nth(1).unwrap_or_default();
+    let is_month = month.len() == 3 && month.bytes().all(|byte| byte.is_ascii_alphabetic());
+    is_month && text.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn unreadable(text: &str) -> Raised {
