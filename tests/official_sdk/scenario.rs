@@ -172,6 +172,7 @@ impl ScriptedFault {
             other => bail!("no endpoint {other:?}"),
         };
         let fault = match self.fault.as_str() {
+            "accept and lose" => Fault::AcceptAndLose,
             "apply then lose" => Fault::ApplyThenLose,
             "apply then server error" => Fault::ApplyThenServerError(503),
             "bad request" => Fault::BadRequest("ERR_CHANNEL_MUST_BE_REOPENED".to_owned()),
