@@ -329,3 +329,48 @@ fn no_endpoint(request: &Request<Bytes>) -> Refusal {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of the guide's table of endpoints, asked for one by one.
+    #[test]
+    fn the_guide_lists_the_endpoints() {
+        let page = include_str!("../../guide/emulator_support.md");
+        let (_, section) = page.split_once("\n## Endpoints\n").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let mut known = Vec::new();
+        for line in section.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+            let (request, verdict) = (cells[0].trim().trim_matches('`'), cells[1].trim());
+            let (method, path) = request.split_once(' ').unwrap();
+            let request = Request::builder().method(method).uri(path);
+            let body = Bytes::from_static(br#"{"channel_names":[]}"#);
+            let call = Call::read(&request.body(body).unwrap());
+            assert_eq!(call.is_ok(), verdict == "supported", "{line}");
+            known.extend(call.map(|call| call.endpoint));
+        }
+        for endpoint in [
+            Endpoint::Append,
+            Endpoint::AppendFiles,
+            Endpoint::Authorize,
+            Endpoint::Drop,
+            Endpoint::Hostname,
+            Endpoint::Login,
+            Endpoint::Open,
+            Endpoint::PipeInfo,
+            Endpoint::Query,
+            Endpoint::Session,
+            Endpoint::Statement,
+            Endpoint::Status,
+            Endpoint::Telemetry,
+            Endpoint::Token,
+        ] {
+            assert!(
+                known.contains(&endpoint),
+                "{endpoint:?} is not in the guide"
+            );
+        }
+    }
+}

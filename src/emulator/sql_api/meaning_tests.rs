@@ -12,11 +12,11 @@ use crate::emulator::storage::sqlite_file::Ddl;
 const DDL: &str = "
 CREATE TABLE DB.S.T (
   ID NUMBER(38,0), PRICE NUMBER(10,2), WIDE NUMBER(38,10), RATIO FLOAT, NAME VARCHAR(20), OPEN BOOLEAN, RAW BINARY,
-  DAY DATE, CLOCK TIME, AT TIMESTAMP_NTZ, SEEN TIMESTAMP_NTZ(3), HEARD TIMESTAMP_LTZ, TOLD TIMESTAMP_TZ, V VARIANT
+  DAY DATE, CLOCK TIME, AT TIMESTAMP_NTZ, SEEN TIMESTAMP_NTZ(3), LOCAL TIMESTAMP_LTZ, ZONED TIMESTAMP_TZ, V VARIANT
 );";
 
-const ROWS: &str = r#"{"ID":12345678901234567890123456789012345678,"PRICE":9.99,"WIDE":9.99,"RATIO":1.5,"NAME":"a","OPEN":true,"DAY":"2026-01-17","CLOCK":"14:05","AT":"2026-01-17 14:05:06.789","SEEN":"2026-01-17 14:05:06.789","HEARD":"2026-01-17T14:05:06+01:00","TOLD":"2026-01-17T14:05:06+01:00","V":{"a":null,"n":12345678901234567890,"t":true,"d":1.50,"s":"x","l":[1,2.5,"three"]}}
-{"ID":2,"PRICE":10.01,"WIDE":10.01,"RATIO":"NaN","NAME":"B","OPEN":false,"DAY":"2026-01-17","AT":"2026-01-17 23:59:59","SEEN":"2026-01-17 23:59:59","TOLD":"2026-01-17T13:05:06Z","V":{"n":2,"s":"y"}}
+const ROWS: &str = r#"{"ID":12345678901234567890123456789012345678,"PRICE":9.99,"WIDE":9.99,"RATIO":1.5,"NAME":"a","OPEN":true,"DAY":"2026-01-17","CLOCK":"14:05","AT":"2026-01-17 14:05:06.789","SEEN":"2026-01-17 14:05:06.789","LOCAL":"2026-01-17T14:05:06+01:00","ZONED":"2026-01-17T14:05:06+01:00","V":{"a":null,"n":12345678901234567890,"t":true,"d":1.50,"s":"x","l":[1,2.5,"three"]}}
+{"ID":2,"PRICE":10.01,"WIDE":10.01,"RATIO":"NaN","NAME":"B","OPEN":false,"DAY":"2026-01-17","AT":"2026-01-17 23:59:59","SEEN":"2026-01-17 23:59:59","ZONED":"2026-01-17T13:05:06Z","V":{"n":2,"s":"y"}}
 {"ID":3,"PRICE":null,"NAME":"c","DAY":"2026-01-18","AT":"2026-01-18 00:00:00","SEEN":"2026-01-18","V":"text"}
 "#;
 
@@ -187,11 +187,11 @@ fn comparisons_have_one_type_on_both_sides() {
             json!([["B"], ["c"]]),
         ),
         (
-            "SELECT a.NAME FROM T a JOIN T b ON a.TOLD = b.TOLD WHERE b.NAME = 'B' ORDER BY 1",
+            "SELECT a.NAME FROM T a JOIN T b ON a.ZONED = b.ZONED WHERE b.NAME = 'B' ORDER BY 1",
             json!([["B"], ["a"]]),
         ),
         (
-            "SELECT COUNT(DISTINCT TOLD), COUNT(*) FROM T",
+            "SELECT COUNT(DISTINCT ZONED), COUNT(*) FROM T",
             json!([["1", "3"]]),
         ),
         ("SELECT NAME FROM T WHERE RATIO = 'NaN'", json!([["B"]])),
@@ -233,7 +233,7 @@ fn dates_are_dates() {
             json!([["2026-01-18 00:00:00.000"]]),
         ),
         (
-            "SELECT HEARD::TIMESTAMP_NTZ::VARCHAR FROM T WHERE HEARD IS NOT NULL",
+            "SELECT LOCAL::TIMESTAMP_NTZ::VARCHAR FROM T WHERE LOCAL IS NOT NULL",
             json!([["2026-01-17 13:05:06.000"]]),
         ),
         (
@@ -428,7 +428,7 @@ fn types_survive_queries_and_unions() {
             json!([["a"]]),
         ),
         (
-            "SELECT * EXCLUDE (V, RAW, HEARD, TOLD, CLOCK, SEEN, AT, DAY, RATIO, WIDE, ID) FROM T WHERE NAME = 'B'",
+            "SELECT * EXCLUDE (V, RAW, LOCAL, ZONED, CLOCK, SEEN, AT, DAY, RATIO, WIDE, ID) FROM T WHERE NAME = 'B'",
             json!([["10.01", "B", "false"]]),
         ),
         (

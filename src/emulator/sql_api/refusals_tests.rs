@@ -63,7 +63,7 @@ fn what_has_no_rule_is_refused_by_name() {
         ("SELECT NAME REGEXP 'a' FROM T", "000002", "REGEXP"),
         ("SELECT TOP 1 NAME FROM T", "000002", "clause"),
         ("SELECT 1e3", "000002", "1e3"),
-        ("SELECT HEARD::VARCHAR FROM T", "000002", "TIMESTAMP_LTZ"),
+        ("SELECT LOCAL::VARCHAR FROM T", "000002", "TIMESTAMP_LTZ"),
         ("SELECT NAME FROM T WHERE V:n = 'x'", "000002", "VARIANT"),
         ("SELECT UPPER('\u{df}')", "000002", "case"),
         ("SELECT '\\xe9'", "000002", "escape"),

@@ -199,7 +199,7 @@ fn compared_as(kinds: &[Kind]) -> Result<Option<Kind>, Failure> {
     Ok(found)
 }
 
-/// What values of two kinds are compared as, in the order in which they are told apart.
+/// What values of two kinds are compared as. The caller tries both orders of the kinds.
 fn pair(one: Kind, other: Kind) -> Option<Kind> {
     Some(match (one, other) {
         (one, other) if one == other => one,

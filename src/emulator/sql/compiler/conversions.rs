@@ -44,7 +44,7 @@ pub(crate) fn fitted(typed: &Typed, to: Type) -> Result<String, Failure> {
     })
 }
 
-/// What expressions are grouped, counted and told apart by.
+/// The SQL by which GROUP BY, DISTINCT and PARTITION BY distinguish values.
 pub(crate) fn grouping_key(typed: &Typed) -> String {
     let sql = &typed.sql;
     match typed.of.map(kind) {
@@ -56,7 +56,7 @@ pub(crate) fn grouping_key(typed: &Typed) -> String {
     }
 }
 
-/// What expressions are sorted by.
+/// The SQL by which ORDER BY, MIN and MAX compare values.
 pub(crate) fn sorting_key(typed: &Typed, what: &str) -> Result<String, Failure> {
     match typed.of.map(kind) {
         Some(kind) if kind.is_structured() => Err(Failure::unsupported(format!(

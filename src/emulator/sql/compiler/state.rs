@@ -33,7 +33,7 @@ pub(crate) struct NamedQuery {
     pub(crate) columns: Vec<Output>,
 }
 
-/// A text that a program gets anew for each run.
+/// A text whose value is set for each run of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// The row that a pipe lands.
