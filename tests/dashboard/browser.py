@@ -154,6 +154,10 @@ class Page:
         """With the mouse."""
         self.page.get_by_role("group", name=group, exact=True).get_by_text(name, exact=True).click()
 
+    def wait_to_fit(self):
+        """Waits until nothing is wider than the page: a chart follows a change of the width after it is drawn."""
+        self.wait("() => document.scrollingElement.scrollWidth <= document.documentElement.clientWidth")
+
     def overflow(self):
         return self.page.evaluate("() => document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
 

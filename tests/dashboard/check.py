@@ -263,7 +263,7 @@ class Test:
                 page.wait_for_text("#phase", phase)
                 assert words in page.page.locator("#pipeline-message").text_content()
                 assert page.page.locator("#pipeline-message").is_visible() == bool(words)
-                assert page.overflow() <= 0
+                page.wait_to_fit()
 
     def readme(self):
         """Some days of history first, as fast as it goes, and then a day at a speed that can be watched."""
