@@ -440,6 +440,14 @@ fn types_survive_queries_and_unions() {
             json!([[null], ["B"]]),
         ),
         (
+            "SELECT COUNT(*), SUM(PRICE) FROM T WHERE ID < 0 GROUP BY ALL",
+            json!([["0", null]]),
+        ),
+        (
+            "SELECT A.NAME, B.NAME FROM T A, T B LEFT JOIN T C ON B.ID = C.ID AND C.ID = 2 WHERE C.ID IS NULL AND A.ID = 2 ORDER BY B.NAME",
+            json!([["B", "a"], ["B", "c"]]),
+        ),
+        (
             "SELECT DAY, SUM(PRICE) AS TOTAL FROM T GROUP BY ALL HAVING TOTAL > 1 ORDER BY 1",
             json!([["20470", "20.00"]]),
         ),

@@ -55,6 +55,21 @@ fn what_has_no_rule_is_refused_by_name() {
         ("SELECT * FROM T GROUP BY NAME", "000979", "ID"),
         ("SELECT (SELECT NAME FROM T)", "090150", "more than one row"),
         ("SELECT ID FROM T A, T B", "002028", "ID"),
+        (
+            "SELECT A.ID, B.ID FROM T A, T B ORDER BY ID",
+            "002028",
+            "ID",
+        ),
+        (
+            "SELECT 1 FROM T A, T B RIGHT JOIN T C ON B.ID = C.ID",
+            "000002",
+            "RIGHT JOIN",
+        ),
+        (
+            "SELECT SUM(RATIO) OVER (ORDER BY ID ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM T",
+            "000002",
+            "FLOAT",
+        ),
         ("SELECT OPEN || 'x' FROM T", "001044", "BOOLEAN"),
         ("SELECT V > V FROM T", "000002", "VARIANT"),
         ("SELECT 1 FROM T ORDER BY V", "000002", "VARIANT"),

@@ -162,6 +162,14 @@ impl Compiler<'_> {
             return Ok(None);
         };
         let value = self.numeric(value.clone())?;
+        let is_moving =
+            over.contains(" BETWEEN ") && !over.contains(" BETWEEN UNBOUNDED PRECEDING");
+        if is_moving && value.digits().is_none() {
+            // What leaves a frame is subtracted, which NaN and infinity do not allow, and which adds errors of rounding.
+            return Err(Failure::unsupported(format!(
+                "{name} of FLOAT over a frame that moves: cast it to NUMBER"
+            )));
+        }
         let total = sum(&value, distinct, over);
         if name == "SUM" {
             return Ok(Some(total));

@@ -129,7 +129,8 @@ impl Compiler<'_> {
             }
             other => return Err(Failure::unsupported(format!("GROUP BY {other}"))),
         };
-        let is_grouped = !listed.is_empty() || matches!(select.group_by, GroupByExpr::All(_));
+        // GROUP BY ALL of nothing but aggregates has one group, also without rows.
+        let is_grouped = !listed.is_empty();
         for expr in &listed {
             let typed = match ordinal(expr) {
                 Some(position) => {
@@ -330,7 +331,14 @@ impl Compiler<'_> {
             let by_name = match &term.expr {
                 Expr::Identifier(ident) => {
                     let name = folded(ident);
-                    items.iter().find(|item| item.name == name)
+                    let mut found = items.iter().filter(|item| item.name == name);
+                    let first = found.next();
+                    let is_other =
+                        |item: &Item| first.is_some_and(|known| known.typed.sql != item.typed.sql);
+                    if found.any(is_other) {
+                        return Err(Failure::ambiguous_column(&name));
+                    }
+                    first
                 }
                 _ => None,
             };

@@ -18,6 +18,13 @@ use crate::emulator::sql::names::{folded, read_name};
 impl Compiler<'_> {
     /// The SQL behind FROM; what it brings into scope is put there.
     pub(crate) fn from(&mut self, from: &[TableWithJoins]) -> Result<String, Failure> {
+        // The joins behind a comma are written behind all that stands before it, which keeps the meaning of inner and left joins.
+        let mut behind_comma = from.iter().skip(1).flat_map(|table| &table.joins);
+        if behind_comma.any(keeps_right_side) {
+            return Err(Failure::unsupported(
+                "RIGHT JOIN or FULL JOIN behind a comma: write CROSS JOIN and parentheses",
+            ));
+        }
         let mut written = Vec::with_capacity(from.len());
         for table in from {
             let mut sql = self.factor(&table.relation)?;
@@ -336,6 +343,14 @@ impl Compiler<'_> {
             columns,
         })
     }
+}
+
+/// Whether rows of the right side are kept that match nothing.
+fn keeps_right_side(join: &Join) -> bool {
+    matches!(
+        join.join_operator,
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
+    )
 }
 
 /// The arguments and the alias of a FLATTEN in FROM.
