@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::{Value, json};
 use snowpipe_streaming::auth::Secret;
+use snowpipe_streaming::emulator::answers::Answers;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{
     BinaryFormat, DataFile, Ddl, Emulator, Endpoint, Fault, Limits, Server, Tls,
@@ -138,6 +139,11 @@ struct Options {
     /// BASE64.
     #[arg(long, value_name = "FORMAT", default_value_t)]
     binary_input_format: BinaryFormat,
+
+    /// The answers of an account to what Snowflake does not document: a report of `snowpipe conformance`, or its field
+    /// `answers`. The default is what is documented or was observed.
+    #[arg(long, value_name = "REPORT.json")]
+    answers: Option<PathBuf>,
 
     /// The seed of the emulator's random choices.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
@@ -273,6 +279,15 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
         .lose_buffer(options.lose_buffer)
         .seed(options.seed)
         .ingest_host(host(options));
+    if let Some(path) = &options.answers {
+        let text = fs::read_to_string(path).map_err(|why| named("the answers", path, &why))?;
+        let answers =
+            Answers::from_json(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+        for (point, answer) in answers.differences() {
+            tracing::info!(point, answer, "answers otherwise than by default");
+        }
+        builder = builder.answers(answers);
+    }
     if options.no_limits {
         builder = builder.limits(Limits::off());
     }

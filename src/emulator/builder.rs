@@ -9,7 +9,7 @@ use super::auth::keys::{self, PublicKey};
 use super::auth::login::{Kind, Login};
 use super::auth::oauth::OAuth;
 use super::catalog::tables::Catalog;
-use super::channels::channel::{ReplayedToken, Rules};
+use super::channels::channel::Rules;
 use super::channels::committed_rows::{CommitObserver, CommittedRows};
 use super::channels::limits::Limits;
 use super::channels::state::State;
@@ -23,6 +23,7 @@ use super::sql_api::statements::Statements;
 use super::storage::data_file::DataFile;
 use super::storage::interface::Storage;
 use super::storage::memory::MemoryStorage;
+use crate::types::answers::{Answers, MaxBody, ReplayedToken};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// Settings of an [`Emulator`], each with a default that works.
@@ -164,9 +165,20 @@ impl EmulatorBuilder {
         self
     }
 
+    /// The answers to what is not published, as a conformance run has found them in an account. The limits follow
+    /// [`Wire::max_body`](super::answers::Wire::max_body) unless [`limits`](Self::limits) is set after this.
+    pub fn answers(mut self, answers: Answers) -> Self {
+        self.rules.answers = answers;
+        self.rules.limits.request_bytes = Some(match answers.wire.max_body {
+            MaxBody::Decimal => 4_000_000,
+            MaxBody::Binary => 4 << 20,
+        });
+        self
+    }
+
     /// The answer to a continuation token whose batch was accepted already.
     pub fn replay(mut self, replay: ReplayedToken) -> Self {
-        self.rules.replay = replay;
+        self.rules.answers.wire.replayed_token = replay;
         self
     }
 

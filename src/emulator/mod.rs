@@ -5,7 +5,7 @@
 //!
 //! It keeps the rules of the service where they are published or were observed: continuation tokens and sequencers,
 //! scoped tokens that expire, commits that come later and in batches, per-row rejects with counters and an error table,
-//! limits. Where the service's answer is not known, it can play each candidate ([`ReplayedToken`]). [`Faults`] make
+//! limits. Where the service's answer is not known, it can play each candidate ([`answers`]). [`Faults`] make
 //! things go wrong on purpose.
 //!
 //! The emulator is outside the semver promise: it follows the service, so any release may change what is in this module.
@@ -48,10 +48,19 @@ pub mod tables {
     pub use super::catalog::transforms::Transform;
 }
 
+/// The answers to what is not published.
+pub mod answers {
+    pub use crate::types::answers::{
+        Answers, ElasticBody, ErrorBody, ErrorCounter, ErrorTimestamp, HealthyStatus, MaxBody,
+        OversizedBody, POINTS, Point, ReplacedTable, ReplayedToken, SkippedToken, SupersededToken,
+        Tables, TextBody, Wire,
+    };
+}
+
+pub use self::answers::ReplayedToken;
 pub use self::builder::EmulatorBuilder;
 pub use self::catalog::binary::BinaryFormat;
 pub use self::catalog::coercion::DataType;
-pub use self::channels::channel::ReplayedToken;
 pub use self::channels::committed_rows::CommittedRows;
 pub use self::channels::limits::Limits;
 #[cfg(feature = "emulator-server")]

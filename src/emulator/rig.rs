@@ -68,7 +68,11 @@ impl Client {
         let jwt = jwt(now, now + 3540);
         let answer = self.exchange(&jwt);
         assert_eq!(answer.status(), 200, "{answer:?}");
-        self.token = text(&answer);
+        let token = text(&answer);
+        self.token = match serde_json::from_str::<Value>(&token) {
+            Ok(object) => object["token"].as_str().unwrap().to_owned(),
+            Err(_) => token.trim_end().to_owned(),
+        };
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! The public vocabulary, without behaviour: errors, offset tokens, pipe paths, statuses, reports.
 
+#[cfg(feature = "emulator")]
+pub(crate) mod answers;
 pub(crate) mod channel_status;
 pub(crate) mod close_report;
 pub(crate) mod error;

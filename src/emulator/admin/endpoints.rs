@@ -63,6 +63,7 @@ fn carry_out(
         (&Method::GET, ["health"]) => Ok(json!({
             "status": "ok",
             "version": env!("CARGO_PKG_VERSION"),
+            "answers": emulator.handler().state.rules.answers,
         })),
         (&Method::GET, ["tables"]) => tables::list(emulator),
         (&Method::GET, ["channels"]) => Ok(channels(emulator)),

@@ -8,6 +8,7 @@ use super::limits::{Limits, Pace};
 use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord};
+use crate::types::answers::Answers;
 
 /// The channel of a pipe that is never opened.
 pub(crate) const ELASTIC: &str = "ELASTIC";
@@ -23,24 +24,14 @@ pub(crate) const DOES_NOT_EXIST: &str = "ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHO
 /// The status of a channel that takes rows.
 pub(crate) const SUCCESS: &str = "SUCCESS";
 
-/// The answer to a continuation token whose batch was already accepted. The service's answer is not published, so there are both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum ReplayedToken {
-    /// 200 with the same next token. The rows are not accepted again.
-    #[default]
-    Accept,
-    /// 400 `STALE_CONTINUATION_TOKEN_SEQUENCER`.
-    Stale,
-}
-
 /// How the server behaves.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rules {
     pub(crate) commit_delay: Duration,
     pub(crate) commit_every: Duration,
     pub(crate) limits: Limits,
-    pub(crate) replay: ReplayedToken,
+    /// The answers to what is not published.
+    pub(crate) answers: Answers,
     /// How long schema evolution takes.
     pub(crate) evolution_delay: Duration,
     /// Whether requests are checked strictly against the documentation.

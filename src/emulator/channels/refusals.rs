@@ -10,6 +10,11 @@ pub(crate) fn must_reopen(code: &str) -> Refusal {
     Refusal::bad_request(code, "The channel must be reopened.")
 }
 
+/// Another append, or another holder of the channel, came first.
+pub(crate) fn conflict(code: &str) -> Refusal {
+    Refusal::new(StatusCode::CONFLICT, code, "The channel must be reopened.")
+}
+
 pub(crate) fn uncommitted(channel: &Channel) -> Refusal {
     let batches = channel.pending.len();
     Refusal::new(

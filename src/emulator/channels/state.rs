@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, is_elastic, sequencers};
+use super::channel::{Channel, Rules, SUCCESS, created, is_elastic, sequencers};
 use super::committed_rows::{CommitObserver, CommittedRows};
 use super::failed_commits::FailedCommits;
 use super::landing::Destination;
-use super::refusals::{failed, must_reopen, uncommitted};
+use super::refusals::{conflict, failed, must_reopen, uncommitted};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Pipe, folded_part};
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::storage::interface::{Storage, StorageError};
 use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, Commit};
+use crate::types::answers::{ReplacedTable, ReplayedToken, SkippedToken, SupersededToken};
 
 const ROW_SEQ_GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
+const INVALID_ROW_SEQUENCER: &str = "ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER";
 
 /// A channel that receives no rows for this long is deleted with its token.
 const IDLE_EXPIRY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
@@ -186,8 +188,12 @@ impl State {
         }
         let (client, row) = sequencers(continuation_token)?;
         let record = &channel.record;
+        let answers = &self.rules.answers;
         if client < record.client_sequencer {
-            return Err(Refusal::stale());
+            return Err(match answers.wire.superseded_token {
+                SupersededToken::Stale => Refusal::stale(),
+                SupersededToken::Conflict => conflict("ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER"),
+            });
         }
         if client > record.client_sequencer {
             return Err(Refusal::bad_request(
@@ -195,24 +201,32 @@ impl State {
                 "The continuation token is ahead of the channel: reopen the channel.",
             ));
         }
-        if record.status_code != SUCCESS && !channel.loses_rows {
+        let is_lost =
+            channel.loses_rows && answers.tables.replaced_table == ReplacedTable::AcceptAndLose;
+        if record.status_code != SUCCESS && !is_lost {
             return Err(must_reopen(&record.status_code));
         }
         if row < record.row_sequencer {
-            return match self.rules.replay {
+            return match answers.wire.replayed_token {
                 ReplayedToken::Accept => {
                     let next = format!("{client}_{}", row.saturating_add(1));
                     Ok(Standing::Known(next))
                 }
                 ReplayedToken::Stale => Err(Refusal::stale()),
+                ReplayedToken::Conflict => Err(conflict(INVALID_ROW_SEQUENCER)),
             };
         }
         if row > record.row_sequencer {
+            let (code, refusal): (_, fn(&str) -> Refusal) = match answers.wire.skipped_token {
+                SkippedToken::Gap => (ROW_SEQ_GAP, must_reopen),
+                SkippedToken::Invalid => (INVALID_ROW_SEQUENCER, must_reopen),
+                SkippedToken::Conflict => (ROW_SEQ_GAP, conflict),
+            };
             let mut record = record.clone();
-            ROW_SEQ_GAP.clone_into(&mut record.status_code);
+            code.clone_into(&mut record.status_code);
             self.storage.put_channel(&record, false).map_err(failed)?;
             channel.record = record;
-            return Err(must_reopen(ROW_SEQ_GAP));
+            return Err(refusal(code));
         }
         Ok(Standing::Next(row))
     }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::emulator::rig::{Client, PIPES, START_MS, code, settings};
+use crate::types::answers::ReplayedToken;
 
 #[test]
 fn a_new_channel_has_every_field_the_official_sdk_insists_on() {
@@ -102,16 +103,7 @@ fn the_older_holder_is_fenced() {
 
 #[test]
 fn a_replayed_token_is_known_again_or_stale() {
-    for (replay, expected) in [
-        (
-            crate::emulator::channels::channel::ReplayedToken::Accept,
-            200,
-        ),
-        (
-            crate::emulator::channels::channel::ReplayedToken::Stale,
-            400,
-        ),
-    ] {
+    for (replay, expected) in [(ReplayedToken::Accept, 200), (ReplayedToken::Stale, 400)] {
         let mut client = Client::of(settings().replay(replay));
         client.open("c");
         client.append("c", "0_1", "1", "{\"n\":1}\n");

@@ -8,6 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::base::time::epoch_millis;
+use crate::types::answers::{ErrorBody, TextBody};
 
 /// The end of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -134,15 +135,23 @@ impl Refusal {
     }
 
     pub(crate) fn into_answer(self) -> Answer {
+        self.into_answer_as(ErrorBody::ByStatus)
+    }
+
+    /// The refusal in one of the forms that clients have met.
+    pub(crate) fn into_answer_as(self, form: ErrorBody) -> Answer {
         // The service has `error_code` for objects that are not found or in conflict, and its gateway has `code`.
-        let key = match self.status {
-            StatusCode::NOT_FOUND | StatusCode::CONFLICT => "error_code",
+        let is_of_service = matches!(self.status, StatusCode::NOT_FOUND | StatusCode::CONFLICT);
+        let key = match form {
+            ErrorBody::ByStatus if is_of_service => "error_code",
+            ErrorBody::ErrorCode => "error_code",
             _ => "code",
         };
-        let mut answer = json_answer(
-            self.status,
-            &json!({ key: self.code, "message": self.message }),
-        );
+        let body = match form {
+            ErrorBody::Text => json!(self.code),
+            _ => json!({ key: self.code, "message": self.message }),
+        };
+        let mut answer = json_answer(self.status, &body);
         if let Some(after) = self.retry_after {
             answer
                 .headers_mut()
@@ -158,8 +167,13 @@ pub(crate) fn json_answer(status: StatusCode, body: &Value) -> Answer {
     answer(status, HeaderValue::from_static("application/json"), body)
 }
 
-/// An answer that is nothing but `text`.
-pub(crate) fn text_answer(text: String) -> Answer {
+/// An answer that is nothing but `text`, in one of the forms that clients have met; `field` is its name in JSON.
+pub(crate) fn text_answer(text: String, field: &str, form: TextBody) -> Answer {
+    let text = match form {
+        TextBody::Text => text,
+        TextBody::Line => text + "\n",
+        TextBody::Json => return json_answer(StatusCode::OK, &json!({ field: text })),
+    };
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     answer(StatusCode::OK, kind, Bytes::from(text))
 }

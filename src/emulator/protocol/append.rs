@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::routes::Call;
 use crate::emulator::catalog::tables::Pipe;
-use crate::emulator::channels::limits::Limits;
+use crate::emulator::channels::channel::Rules;
 use crate::emulator::channels::state::{Append, State};
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
 use crate::emulator::messages::body;
+use crate::types::answers::OversizedBody;
 
 /// Appends the rows of a request to a named channel.
 pub(crate) fn append(
@@ -21,7 +22,7 @@ pub(crate) fn append(
 ) -> Result<Answer, Refusal> {
     let tokens = [&call.query.start_offset_token, &call.query.end_offset_token];
     let token_bytes = tokens.into_iter().flatten().map(String::len).sum();
-    let body = rows(&state.rules.limits, request, token_bytes)?;
+    let body = rows(&state.rules, request, token_bytes)?;
     let next = state.append(
         pipe,
         channel,
@@ -37,17 +38,20 @@ pub(crate) fn append(
 
 /// The decompressed rows of a request, within the limits. `token_bytes` is the length of its offset tokens.
 pub(crate) fn rows(
-    limits: &Limits,
+    rules: &Rules,
     request: &Request<Bytes>,
     token_bytes: usize,
 ) -> Result<Vec<u8>, Refusal> {
     let is_beyond = |most: &usize| request.body().len() > *most;
-    if let Some(most) = limits.request_bytes.filter(is_beyond) {
-        return Err(Refusal::too_large(format!(
-            "The body is longer than {most} bytes, which is the most."
-        )));
+    if let Some(most) = rules.limits.request_bytes.filter(is_beyond) {
+        let message = format!("The body is longer than {most} bytes, which is the most.");
+        return Err(match rules.answers.wire.oversized_body {
+            OversizedBody::TooLarge => Refusal::too_large(message),
+            OversizedBody::BadRequest => Refusal::malformed(message),
+        });
     }
-    let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
+    let most = rules.limits.decompressed_bytes;
+    let body = body::decompress(request.headers(), request.body(), most)?;
     body::check_rows(&body, token_bytes)?;
     Ok(body)
 }

@@ -1,13 +1,16 @@
 //! The status of channels, as an open and the bulk status show it.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::emulator::catalog::tables::Pipe;
-use crate::emulator::channels::channel::{Channel, ELASTIC};
+use crate::emulator::channels::channel::{Channel, ELASTIC, SUCCESS};
 use crate::emulator::channels::state::State;
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
 use crate::emulator::storage::records::ChannelRecord;
+use crate::types::answers::{ErrorCounter, ErrorTimestamp, HealthyStatus, Wire};
 
 /// The status of each channel among `names` that exists, as it was at `at_ms`.
 pub(crate) fn statuses(
@@ -25,26 +28,51 @@ pub(crate) fn statuses(
         ));
     }
     let unused = state.unused_elastic(pipe);
+    let wire = &state.rules.answers.wire;
     let known = names.iter().filter_map(|name| {
         let is_unused = || (name == ELASTIC).then_some(&unused);
         let channel = state.channel(pipe, name).or_else(is_unused)?;
         // Case matters here, unlike in addresses.
-        (channel.record.channel == *name)
-            .then(|| (name.clone(), status(channel, channel.record_at(at_ms))))
+        (channel.record.channel == *name).then(|| {
+            let mut status = status(wire, channel, channel.record_at(at_ms));
+            if wire.error_counter == ErrorCounter::RowsErrors {
+                rename(&mut status, "rows_error_count", "rows_errors");
+            }
+            (name.clone(), status)
+        })
     });
     let known: Map<String, Value> = known.collect();
     let answer = json!({ "status_code": 0, "message": "Success", "channel_statuses": known });
     Ok(json_answer(StatusCode::OK, &answer))
 }
 
+fn rename(status: &mut Value, from: &str, to: &str) {
+    if let Some(fields) = status.as_object_mut()
+        && let Some(value) = fields.remove(from)
+    {
+        fields.insert(to.to_owned(), value);
+    }
+}
+
 /// A channel's status as `record` has it.
-pub(crate) fn status(channel: &Channel, record: &ChannelRecord) -> Value {
+pub(crate) fn status(wire: &Wire, channel: &Channel, record: &ChannelRecord) -> Value {
+    let status_code = match wire.healthy_status {
+        HealthyStatus::Active if record.status_code == SUCCESS => "ACTIVE",
+        _ => &record.status_code,
+    };
+    let error_timestamp = record.last_error_timestamp_ms.map(|ms| {
+        let instant = UNIX_EPOCH + Duration::from_millis(ms);
+        match (wire.error_timestamp, jiff::Timestamp::try_from(instant)) {
+            (ErrorTimestamp::Text, Ok(instant)) => json!(format!("{instant:.3}")),
+            _ => json!(ms),
+        }
+    });
     json!({
         "database_name": record.pipe.database,
         "schema_name": record.pipe.schema,
         "pipe_name": record.pipe.name,
         "channel_name": record.channel,
-        "channel_status_code": record.status_code,
+        "channel_status_code": status_code,
         "last_committed_offset_token": record.offset_token,
         "created_on_ms": record.created_on_ms,
         "rows_parsed": record.rows_parsed,
@@ -52,7 +80,7 @@ pub(crate) fn status(channel: &Channel, record: &ChannelRecord) -> Value {
         "rows_error_count": record.rows_error_count,
         "last_error_offset_upper_bound": record.last_error_offset_upper_bound,
         "last_error_message": record.last_error_message,
-        "last_error_timestamp": record.last_error_timestamp_ms,
+        "last_error_timestamp": error_timestamp,
         // The documentation has the name above; the official SDK reads this one.
         "last_error_timestamp_ms": record.last_error_timestamp_ms,
         "snowflake_avg_processing_latency_ms": channel.latency_ms,

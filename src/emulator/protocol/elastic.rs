@@ -9,6 +9,7 @@ use super::append::rows;
 use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::channels::state::State;
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
+use crate::types::answers::ElasticBody;
 
 /// The parameters that only named channels have ("Snowpipe Streaming REST API endpoints").
 const NOT_ELASTIC: [&str; 4] = [
@@ -36,8 +37,11 @@ pub(crate) fn append(
             "An elastic append has no {name}: leave the parameter out."
         )));
     }
-    let body = rows(&state.rules.limits, request, 0)?;
+    let body = rows(&state.rules, request, 0)?;
     state.append_elastic(pipe, body)?;
-    let answer = json!({ "status_code": 0, "message": "OK", "next_continuation_token": "" });
+    let answer = match state.rules.answers.wire.elastic_body {
+        ElasticBody::Message => json!({ "message": "OK" }),
+        _ => json!({ "status_code": 0, "message": "OK", "next_continuation_token": "" }),
+    };
     Ok(json_answer(StatusCode::OK, &answer))
 }

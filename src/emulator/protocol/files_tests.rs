@@ -9,11 +9,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::stage_tests::{Info, upload};
-use crate::emulator::channels::channel::ReplayedToken;
 use crate::emulator::channels::limits::Limits;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
 use crate::emulator::rig::{Client, DATA, START_MS, code, settings, text};
+use crate::types::answers::ReplayedToken;
 
 const IV: [u8; 16] = [7; 16];
 

@@ -75,7 +75,11 @@ impl Handler {
         self.state.advance(now_ms);
         let call = match Call::read(&request) {
             Ok(call) => call,
-            Err(refusal) => return Reply::Respond(refusal.into_answer()),
+            Err(refusal) => {
+                return Reply::Respond(
+                    refusal.into_answer_as(self.state.rules.answers.wire.error_body),
+                );
+            }
         };
         let injected = self.faults.inject(call.endpoint, &call.channels);
         let fault = injected.as_ref().map(|injected| injected.fault.name());
@@ -118,7 +122,7 @@ impl Handler {
             None => {}
             Some(Instead::Refusal(refusal)) => {
                 entry.status = Some(refusal.status.as_u16());
-                return Reply::Respond(refused(endpoint, refusal));
+                return Reply::Respond(self.refused(endpoint, refusal));
             }
             Some(Instead::Reply(reply)) => {
                 if *fault == Fault::Zombie {
@@ -152,9 +156,17 @@ impl Handler {
     ) -> Answer {
         let answer = self
             .carry_out(now_ms, call, request)
-            .unwrap_or_else(|refusal| refused(call.endpoint, refusal));
+            .unwrap_or_else(|refusal| self.refused(call.endpoint, refusal));
         entry.status = Some(answer.status().as_u16());
         answer
+    }
+
+    /// A refusal as the endpoint answers it: the object store has another form.
+    fn refused(&self, endpoint: Endpoint, refusal: Refusal) -> Answer {
+        match endpoint {
+            Endpoint::Upload => refusal.into_s3_answer(),
+            _ => refusal.into_answer_as(self.state.rules.answers.wire.error_body),
+        }
     }
 
     fn carry_out(
@@ -198,10 +210,17 @@ impl Handler {
         }
         let Some(pipe) = &call.pipe else {
             let primary = self.login.primary(headers, now_ms)?;
-            return Ok(text_answer(match call.endpoint {
-                Endpoint::Token => self.login.exchange(&primary, request.body(), now_ms)?,
-                _ => self.login.ingest_host().to_owned(),
-            }));
+            let answers = &self.state.rules.answers.wire;
+            return Ok(match call.endpoint {
+                Endpoint::Token => {
+                    let token = self.login.exchange(&primary, request.body(), now_ms)?;
+                    text_answer(token, "token", answers.token_body)
+                }
+                _ => {
+                    let host = self.login.ingest_host().to_owned();
+                    text_answer(host, "hostname", answers.hostname_body)
+                }
+            });
         };
         self.login.check_scoped(headers, now_ms)?;
         let pipe = self.state.pipe(pipe)?;
@@ -244,6 +263,7 @@ fn open(state: &mut State, pipe: &Pipe, channel: &str, body: &[u8]) -> Result<An
         return Err(reserved("open a channel with another name"));
     }
     let options = ChannelOptions::read(body)?;
+    let wire = state.rules.answers.wire;
     let channel = state.open(
         pipe,
         channel,
@@ -254,17 +274,9 @@ fn open(state: &mut State, pipe: &Pipe, channel: &str, body: &[u8]) -> Result<An
         "status_code": 0,
         "message": "Success",
         "next_continuation_token": channel.continuation_token(),
-        "channel_status": status(channel, &channel.record),
+        "channel_status": status(&wire, channel, &channel.record),
     });
     Ok(json_answer(StatusCode::OK, &answer))
-}
-
-/// A refusal as the endpoint answers it: the object store has another form.
-fn refused(endpoint: Endpoint, refusal: Refusal) -> Answer {
-    match endpoint {
-        Endpoint::Upload => refusal.into_s3_answer(),
-        _ => refusal.into_answer(),
-    }
 }
 
 fn no_sql() -> Refusal {

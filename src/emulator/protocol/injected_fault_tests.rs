@@ -8,6 +8,7 @@ use crate::emulator::messages::answer::Reply;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
 use crate::emulator::rig::{Client, PIPES, START_MS, answered, code, read, settings};
+use crate::types::answers::ReplayedToken;
 
 /// A client with an open channel `c`, one row committed in it, and the token for the next.
 fn ready() -> (Client, String) {
@@ -131,10 +132,7 @@ fn an_expired_token_stays_expired() {
 
 #[test]
 fn a_zombie_arrives_after_its_retry() {
-    for replay in [
-        crate::emulator::channels::channel::ReplayedToken::Accept,
-        crate::emulator::channels::channel::ReplayedToken::Stale,
-    ] {
+    for replay in [ReplayedToken::Accept, ReplayedToken::Stale] {
         let client = Client::of(settings().replay(replay));
         client.open("c");
         client
@@ -156,8 +154,8 @@ fn a_zombie_arrives_after_its_retry() {
             .map(|entry| entry.status)
             .collect();
         let answer = match replay {
-            crate::emulator::channels::channel::ReplayedToken::Accept => 200,
-            crate::emulator::channels::channel::ReplayedToken::Stale => 400,
+            ReplayedToken::Accept => 200,
+            _ => 400,
         };
         assert_eq!(arrivals, [None, Some(answer)]);
     }

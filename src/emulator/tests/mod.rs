@@ -1,4 +1,5 @@
 //! Input of every kind, over all of the emulator.
 
+mod answers;
 mod hostile;
 mod parsers;

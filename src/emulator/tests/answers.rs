@@ -1,0 +1,182 @@
+//! Each answer to each point is seen by a client.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::emulator::rig::{Client, DATA, PIPES, answered, code, jwt, request, settings};
+use crate::types::answers::{Answers, POINTS};
+
+fn playing(key: &str, word: &str) -> Client {
+    let answers = Answers::default().with(key, word).unwrap();
+    Client::of(settings().answers(answers))
+}
+
+/// What a client sees at a point, in the words of its answers.
+fn seen(client: &mut Client, key: &str) -> String {
+    let word = match key {
+        "wire.hostname_body" => body_form(client, "GET", "/v2/streaming/hostname", "hostname"),
+        "wire.token_body" => body_form(client, "POST", "/oauth/token", "token"),
+        "wire.elastic_body" => {
+            let path = format!("{DATA}/T-STREAMING/channels/ELASTIC/rows");
+            let (status, answer) = client.call("POST", &path, "{\"n\":1}\n");
+            assert_eq!((status, &answer["message"]), (200, &Value::from("OK")));
+            match answer.get("next_continuation_token") {
+                Some(_) => "with_token",
+                None => "message",
+            }
+        }
+        "wire.error_body" => {
+            let missing = client.try_append("c", "0_1", "1", "{}\n").1;
+            let malformed = client.try_open("c", "{").1;
+            match (missing.get("error_code"), malformed.get("error_code")) {
+                (Some(_), None) => "by_status",
+                (Some(_), Some(_)) => "error_code",
+                (None, _) if missing.is_string() => "text",
+                _ => "code",
+            }
+        }
+        "wire.healthy_status" => return status_field(client, "channel_status_code"),
+        "wire.error_counter" => {
+            let statuses = bulk(client);
+            assert_eq!(
+                client.try_open("d", "{}").1["channel_status"]["rows_error_count"],
+                0
+            );
+            match statuses.get("rows_errors") {
+                Some(_) => "rows_errors",
+                None => "rows_error_count",
+            }
+        }
+        "wire.error_timestamp" => {
+            client.open("c");
+            client.append("c", "0_1", "1", "[]\n");
+            client.pass(1_000);
+            match &bulk(client)["last_error_timestamp"] {
+                Value::String(text) => {
+                    assert_eq!(text, "2026-01-17T14:00:00.500Z");
+                    "text"
+                }
+                number => {
+                    assert!(number.is_u64(), "{number}");
+                    "milliseconds"
+                }
+            }
+        }
+        "wire.replayed_token" => {
+            client.open("c");
+            client.append("c", "0_1", "1", "{\"n\":1}\n");
+            match client.try_append("c", "0_1", "1", "{\"n\":1}\n").0 {
+                200 => "accept",
+                400 => "stale",
+                _ => "conflict",
+            }
+        }
+        "wire.skipped_token" => {
+            client.open("c");
+            let (status, answer) = client.try_append("c", "0_2", "1", "{\"n\":1}\n");
+            assert_eq!(status_field_of_open(client), code(&answer));
+            match (status, code(&answer)) {
+                (409, _) => "conflict",
+                (_, "ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER") => "invalid",
+                _ => "gap",
+            }
+        }
+        "wire.superseded_token" => {
+            client.open("c");
+            client.open("c");
+            match client.try_append("c", "0_1", "1", "{\"n\":1}\n").0 {
+                400 => "stale",
+                _ => "conflict",
+            }
+        }
+        "wire.max_body" | "wire.oversized_body" => {
+            client.open("c");
+            let long = |length: usize| format!("{{\"n\":\"{}\"}}\n", "x".repeat(length - 9));
+            let (longer, _) = client.try_append("c", "0_1", "1", &long(4_000_001));
+            let (longest, _) = client.try_append("c", "0_1", "1", &long((4 << 20) + 1));
+            match (key, longer, longest) {
+                ("wire.oversized_body", _, 400) => "400",
+                ("wire.oversized_body", ..) => "413",
+                (_, 200, 413) => "4194304",
+                _ => "4000000",
+            }
+        }
+        #[cfg(feature = "emulator-server")]
+        "tables.replaced_table" => {
+            let catalog = "CREATE TABLE DB.S.T (N NUMBER);";
+            client.emulator.apply_ddl(catalog).unwrap();
+            client.open("c");
+            let replaced = "CREATE OR REPLACE TABLE DB.S.T (N NUMBER);";
+            client.emulator.apply_ddl(replaced).unwrap();
+            match client.try_append("c", "0_1", "1", "{\"n\":1}\n").0 {
+                200 => "accept_and_lose",
+                _ => "refuse",
+            }
+        }
+        other => panic!("no client looks at {other}"),
+    };
+    word.to_owned()
+}
+
+fn user(client: &Client) -> String {
+    let now = client.now_ms() / 1000;
+    jwt(now, now + 60)
+}
+
+fn body_form(client: &Client, method: &str, path: &str, field: &str) -> &'static str {
+    let answer = match field {
+        "token" => client.exchange(&user(client)),
+        _ => {
+            let request = request(method, path, &user(client));
+            let request = request.body(Bytes::new()).unwrap();
+            answered(client.emulator.handle(client.now, request))
+        }
+    };
+    let text = String::from_utf8(answer.body().to_vec()).unwrap();
+    match serde_json::from_str::<Value>(&text) {
+        Ok(object) => {
+            assert!(object[field].is_string(), "{text}");
+            "json"
+        }
+        Err(_) if text.ends_with('\n') => "line",
+        Err(_) => "text",
+    }
+}
+
+/// The status of the channel `c`, which is opened if there is none.
+fn bulk(client: &Client) -> Value {
+    let path = format!("{PIPES}/T-STREAMING:bulk-channel-status");
+    let ask = || client.call("POST", &path, r#"{"channel_names":["c"]}"#).1;
+    let found = ask()["channel_statuses"]["c"].clone();
+    if found.is_object() {
+        return found;
+    }
+    client.open("c");
+    ask()["channel_statuses"]["c"].clone()
+}
+
+fn status_field(client: &Client, field: &str) -> String {
+    let opened = client.try_open("c", "{}").1["channel_status"][field].clone();
+    let listed = bulk(client)[field].clone();
+    assert_eq!(opened, listed);
+    listed.as_str().unwrap().to_owned()
+}
+
+fn status_field_of_open(client: &Client) -> String {
+    let code = &bulk(client)["channel_status_code"];
+    code.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn each_answer_is_played() {
+    let is_for_server = |key: &str| key.starts_with("tables.");
+    for point in POINTS {
+        if is_for_server(point.key) && !cfg!(feature = "emulator-server") {
+            continue;
+        }
+        for word in point.words {
+            let mut client = playing(point.key, word);
+            assert_eq!(seen(&mut client, point.key), *word, "{}", point.key);
+        }
+    }
+}
