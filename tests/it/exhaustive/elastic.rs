@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use snowpipe_streaming::elastic::Ack;
 use snowpipe_streaming::emulator::Fault;
+use snowpipe_streaming::emulator::answers::Answers;
 use snowpipe_streaming::{ElasticChannel, ErrorKind, StreamingIngestClient};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -112,6 +113,7 @@ fn plan(choices: &[Choice]) -> Plan {
         late_per_mille: 0,
         request_bytes: None,
         token_life_s: 3_600,
+        answers: Answers::default(),
         commit_ms: 150,
         producers: vec![ROWS],
         chunk: 1,

@@ -1,7 +1,7 @@
 //! The configurations, as scripts of the simulator in which nothing is drawn but pauses, from a fixed seed.
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::emulator::ReplayedToken;
+use snowpipe_streaming::emulator::answers::{Answers, ReplayedToken};
 
 use super::choice::{Choice, Entry};
 use super::explain;
@@ -134,8 +134,10 @@ impl Configuration {
 }
 
 fn server(replay: ReplayedToken) -> ServerPlan {
+    let mut answers = Answers::default();
+    answers.wire.replayed_token = replay;
     ServerPlan {
-        replay,
+        answers,
         commit_delay_ms: 150,
         commit_every_ms: 0,
         latency_ms: 30,

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
+use snowpipe_streaming::emulator::answers::{Answers, OversizedBody, POINTS};
+use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 
 use super::outage::{Outage, Part};
 use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
@@ -273,6 +274,24 @@ fn takeover_only(rng: &mut fastrand::Rng, plan: &mut Plan, channel: usize, span_
     plan.steps = vec![(rng.u64(..span_ms), rival)];
 }
 
+/// An answer to each point that the protocol leaves open.
+pub fn answers(rng: &mut fastrand::Rng) -> Answers {
+    let answers = Answers::default();
+    POINTS.iter().fold(answers, |answers, point| {
+        let word = *pick::<&str>(rng, point.words);
+        answers.with(point.key, word).unwrap()
+    })
+}
+
+/// The limit for the length of a body. Only if longer ones are answered 413 may it be smaller than every known limit: a client
+/// splits batches for that answer, and 400 has other causes.
+pub fn request_limit(answers: &Answers, drawn: Option<usize>) -> Option<usize> {
+    match answers.wire.oversized_body {
+        OversizedBody::TooLarge => drawn,
+        _ => Limits::default().request_bytes,
+    }
+}
+
 fn server(rng: &mut fastrand::Rng, channels: &[ChannelPlan]) -> ServerPlan {
     let units = channels
         .iter()
@@ -283,7 +302,7 @@ fn server(rng: &mut fastrand::Rng, channels: &[ChannelPlan]) -> ServerPlan {
         _ => 4_000_000,
     };
     ServerPlan {
-        replay: *pick(rng, &[ReplayedToken::Accept, ReplayedToken::Stale]),
+        answers: answers(rng),
         commit_delay_ms: rng.u64(..3_000),
         commit_every_ms: *pick(rng, &[0, 250, 1_000, 5_000]),
         latency_ms: *pick(rng, &[0, 1, 30, 200, 1_500]),

@@ -19,8 +19,10 @@
 //!   may take. [`sabotage`] tests that each check can fail.
 //! - [`outage`] makes a part of the server fail for longer than any retry time; [`source_outage`] does the same for one call of
 //!   a source. [`script`] triggers events at requests, by their numbers.
+//! - [`answers`] runs scripts under each combination of answers that the protocol leaves open.
 //! - [`elastic`] is the simulator of the elastic channel.
 
+mod answers;
 mod client_view;
 mod close;
 pub mod content;

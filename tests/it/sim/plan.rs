@@ -3,7 +3,8 @@
 use std::fmt;
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
+use snowpipe_streaming::emulator::answers::Answers;
+use snowpipe_streaming::emulator::{Endpoint, Fault};
 
 use super::outage::Outage;
 use super::script::Event;
@@ -28,7 +29,8 @@ pub struct Plan {
 
 #[derive(Debug, Clone)]
 pub struct ServerPlan {
-    pub replay: ReplayedToken,
+    /// What the server answers where the protocol leaves it open.
+    pub answers: Answers,
     pub commit_delay_ms: u64,
     pub commit_every_ms: u64,
     /// One way.

@@ -1,6 +1,6 @@
 //! Shrinks a failing script: removes the parts without which it still fails in the same way.
 
-use snowpipe_streaming::emulator::ReplayedToken;
+use snowpipe_streaming::emulator::answers::Answers;
 
 use super::plan::Plan;
 use super::run::run;
@@ -126,9 +126,12 @@ fn simplified(plan: &Plan) -> Vec<Plan> {
     with(server.token_life_s == 3_600, &|p| {
         p.server.token_life_s = 3_600;
     });
-    with(server.replay == ReplayedToken::Accept, &|p| {
-        p.server.replay = ReplayedToken::Accept;
-    });
+    for (key, _) in server.answers.differences() {
+        let default = Answers::default().word(key).unwrap();
+        with(false, &|p| {
+            p.server.answers = p.server.answers.with(key, default).unwrap();
+        });
+    }
     for i in 0..plan.channels.len() {
         let channel = &plan.channels[i];
         let is_out = channel.rows == 0;

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::client_view::{ClientView, RequestInfo};
 use super::contention::ChannelOpens;
+use super::draw::request_limit;
 use super::plan::{Plan, ProcessPlan};
 use super::script::Script;
 use super::source_record::Reader;
@@ -161,7 +162,7 @@ impl World {
         }
         let plan = &self.plan.server;
         let mut limits = Limits::default();
-        limits.request_bytes = plan.request_bytes;
+        limits.request_bytes = request_limit(&plan.answers, plan.request_bytes);
         limits.requests_per_second = plan.requests_per_second;
         limits.status_names = plan.status_names;
         let emulator = Emulator::builder()
@@ -169,8 +170,8 @@ impl World {
             .memory(self.memory.clone())
             .on_commit(self.truth.observer(self.sabotage))
             .lose_buffer(lose)
+            .answers(plan.answers)
             .limits(limits)
-            .replay(plan.replay)
             .commit_delay(Duration::from_millis(plan.commit_delay_ms))
             .commit_every(Duration::from_millis(plan.commit_every_ms))
             .token_life(Duration::from_secs(plan.token_life_s))

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::Fault;
+use snowpipe_streaming::emulator::answers::Answers;
 
+use super::super::draw::answers;
 use super::super::outage::{Outage, Part};
 use super::super::script::Event;
 use super::super::time_limits::LATE;
@@ -50,6 +52,8 @@ pub struct Plan {
     pub late_per_mille: u32,
     pub request_bytes: Option<usize>,
     pub token_life_s: u64,
+    /// What the server answers where the protocol leaves it open.
+    pub answers: Answers,
     pub commit_ms: u64,
 
     /// Rows of each producer.
@@ -134,6 +138,7 @@ impl Plan {
             // Any single row fits.
             request_bytes: rng.bool().then(|| noise + rng.usize(300..5_000)),
             token_life_s: rng.u64(10..600),
+            answers: answers(&mut rng),
             commit_ms: rng.u64(0..5_000),
             producers: (0..rng.usize(1..7)).map(|_| rng.u64(1..200)).collect(),
             chunk: rng.usize(1..30),

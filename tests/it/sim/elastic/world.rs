@@ -17,6 +17,7 @@ use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use super::super::draw::request_limit;
 use super::super::outage::{Outage, Part};
 use super::super::script::{RequestPhase, Script};
 use super::ledger::{Landed, Ledger, landed};
@@ -85,11 +86,12 @@ impl World {
             return;
         }
         let mut limits = Limits::default();
-        limits.request_bytes = self.plan.request_bytes;
+        limits.request_bytes = request_limit(&self.plan.answers, self.plan.request_bytes);
         let emulator = Emulator::builder()
             .memory(self.memory.clone())
             // An elastic channel must not depend on the buffer.
             .lose_buffer(true)
+            .answers(self.plan.answers)
             .limits(limits)
             .commit_delay(Duration::from_millis(self.plan.commit_ms))
             .token_life(Duration::from_secs(self.plan.token_life_s))
