@@ -24,7 +24,6 @@ macro_rules! answers {
             const WORDS: &'static [&'static str] = &[$($word),+];
         }
 
-        #[expect(clippy::derivable_impls, reason = "a macro cannot mark the first of its variants")]
         impl Default for $name {
             fn default() -> Self {
                 let [first, ..] = [$(Self::$answer),+];

@@ -211,15 +211,12 @@ impl Handler {
         let Some(pipe) = &call.pipe else {
             let primary = self.login.primary(headers, now_ms)?;
             let answers = &self.state.rules.answers.wire;
-            return Ok(match call.endpoint {
-                Endpoint::Token => {
-                    let token = self.login.exchange(&primary, request.body(), now_ms)?;
-                    text_answer(token, "token", answers.token_body)
-                }
-                _ => {
-                    let host = self.login.ingest_host().to_owned();
-                    text_answer(host, "hostname", answers.hostname_body)
-                }
+            return Ok(if call.endpoint == Endpoint::Token {
+                let token = self.login.exchange(&primary, request.body(), now_ms)?;
+                text_answer(token, "token", answers.token_body)
+            } else {
+                let host = self.login.ingest_host().to_owned();
+                text_answer(host, "hostname", answers.hostname_body)
             });
         };
         self.login.check_scoped(headers, now_ms)?;

@@ -47,21 +47,7 @@ fn seen(client: &mut Client, key: &str) -> String {
                 None => "rows_error_count",
             }
         }
-        "wire.error_timestamp" => {
-            client.open("c");
-            client.append("c", "0_1", "1", "[]\n");
-            client.pass(1_000);
-            match &bulk(client)["last_error_timestamp"] {
-                Value::String(text) => {
-                    assert_eq!(text, "2026-01-17T14:00:00.500Z");
-                    "text"
-                }
-                number => {
-                    assert!(number.is_u64(), "{number}");
-                    "milliseconds"
-                }
-            }
-        }
+        "wire.error_timestamp" => error_timestamp(client),
         "wire.replayed_token" => {
             client.open("c");
             client.append("c", "0_1", "1", "{\"n\":1}\n");
@@ -118,19 +104,35 @@ fn seen(client: &mut Client, key: &str) -> String {
     word.to_owned()
 }
 
+/// A row is rejected, and the status has the time.
+fn error_timestamp(client: &mut Client) -> &'static str {
+    client.open("c");
+    client.append("c", "0_1", "1", "[]\n");
+    client.pass(1_000);
+    match &bulk(client)["last_error_timestamp"] {
+        Value::String(text) => {
+            assert_eq!(text, "2026-01-17T14:00:00.500Z");
+            "text"
+        }
+        number => {
+            assert!(number.is_u64(), "{number}");
+            "milliseconds"
+        }
+    }
+}
+
 fn user(client: &Client) -> String {
     let now = client.now_ms() / 1000;
     jwt(now, now + 60)
 }
 
 fn body_form(client: &Client, method: &str, path: &str, field: &str) -> &'static str {
-    let answer = match field {
-        "token" => client.exchange(&user(client)),
-        _ => {
-            let request = request(method, path, &user(client));
-            let request = request.body(Bytes::new()).unwrap();
-            answered(client.emulator.handle(client.now, request))
-        }
+    let answer = if field == "token" {
+        client.exchange(&user(client))
+    } else {
+        let request = request(method, path, &user(client));
+        let request = request.body(Bytes::new()).unwrap();
+        answered(client.emulator.handle(client.now, request))
     };
     let text = String::from_utf8(answer.body().to_vec()).unwrap();
     match serde_json::from_str::<Value>(&text) {
@@ -177,6 +179,22 @@ fn each_answer_is_played() {
         for word in point.words {
             let mut client = playing(point.key, word);
             assert_eq!(seen(&mut client, point.key), *word, "{}", point.key);
+        }
+    }
+}
+
+#[test]
+fn the_guide_has_each_point_and_each_answer() {
+    let guide = include_str!("../../guide/emulator.md");
+    for point in POINTS {
+        let of_point = |line: &&str| line.starts_with("| `") && line.contains(point.key);
+        let line = guide.lines().find(of_point).unwrap_or_default();
+        for word in point.words {
+            assert!(
+                line.contains(&format!("`{word}`")),
+                "{} {word}: {line}",
+                point.key
+            );
         }
     }
 }
