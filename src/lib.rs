@@ -92,6 +92,8 @@ mod channel;
 mod client;
 mod compress;
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod context;
 #[cfg(feature = "doctor")]
 pub mod doctor;
@@ -111,6 +113,17 @@ mod types;
 pub mod emulator;
 #[cfg(feature = "emulator")]
 mod emulator_profile;
+
+/// How the service behaves where its documentation leaves it open: a conformance run finds the answers of an account, and the
+/// emulator plays them.
+#[cfg(any(feature = "emulator", feature = "conformance"))]
+pub mod answers {
+    pub use crate::types::answers::{
+        Answers, ElasticBody, ErrorBody, ErrorCounter, ErrorTimestamp, HealthyStatus, MaxBody,
+        OversizedBody, POINTS, Point, ReplacedTable, ReplayedToken, SkippedToken, SupersededToken,
+        Tables, TextBody, Wire,
+    };
+}
 
 /// Appends: their futures, and what rows and offsets convert from.
 pub mod append {

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::{Value, json};
+use snowpipe_streaming::answers::Answers;
 use snowpipe_streaming::auth::Secret;
-use snowpipe_streaming::emulator::answers::Answers;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{
     BinaryFormat, DataFile, Ddl, Emulator, Endpoint, Fault, Limits, Server, Tls,

@@ -166,7 +166,7 @@ impl EmulatorBuilder {
     }
 
     /// The answers to what is not published, as a conformance run has found them in an account. The limits follow
-    /// [`Wire::max_body`](super::answers::Wire::max_body) unless [`limits`](Self::limits) is set after this.
+    /// [`Wire::max_body`](crate::answers::Wire::max_body) unless [`limits`](Self::limits) is set after this.
     pub fn answers(mut self, answers: Answers) -> Self {
         self.rules.answers = answers;
         self.rules.limits.request_bytes = Some(match answers.wire.max_body {

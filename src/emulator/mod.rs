@@ -5,7 +5,7 @@
 //!
 //! It keeps the rules of the service where they are published or were observed: continuation tokens and sequencers,
 //! scoped tokens that expire, commits that come later and in batches, per-row rejects with counters and an error table,
-//! limits. Where the service's answer is not known, it can play each candidate ([`answers`]). [`Faults`] make
+//! limits. Where the service's answer is not known, it can play each candidate ([`answers`](crate::answers)). [`Faults`] make
 //! things go wrong on purpose.
 //!
 //! The emulator is outside the semver promise: it follows the service, so any release may change what is in this module.
@@ -48,16 +48,6 @@ pub mod tables {
     pub use super::catalog::transforms::Transform;
 }
 
-/// The answers to what is not published.
-pub mod answers {
-    pub use crate::types::answers::{
-        Answers, ElasticBody, ErrorBody, ErrorCounter, ErrorTimestamp, HealthyStatus, MaxBody,
-        OversizedBody, POINTS, Point, ReplacedTable, ReplayedToken, SkippedToken, SupersededToken,
-        Tables, TextBody, Wire,
-    };
-}
-
-pub use self::answers::ReplayedToken;
 pub use self::builder::EmulatorBuilder;
 pub use self::catalog::binary::BinaryFormat;
 pub use self::catalog::coercion::DataType;
@@ -89,6 +79,8 @@ pub use self::storage::memory::MemoryStorage;
 pub use self::storage::records::{ChannelRecord, RejectedRow};
 #[cfg(feature = "emulator-server")]
 pub use self::storage::sqlite_file::Ddl;
+
+pub use crate::types::answers::ReplayedToken;
 
 #[cfg(test)]
 mod memory_tests;

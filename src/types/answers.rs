@@ -209,7 +209,7 @@ pub struct Tables {
 /// error.
 ///
 /// ```
-/// use snowpipe_streaming::emulator::answers::{Answers, ReplayedToken};
+/// use snowpipe_streaming::answers::{Answers, ReplayedToken};
 /// let answers: Answers = serde_json::from_str(r#"{"wire": {"replayed_token": "stale"}}"#)?;
 /// assert_eq!(answers.wire.replayed_token, ReplayedToken::Stale);
 /// # Ok::<(), serde_json::Error>(())

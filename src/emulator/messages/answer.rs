@@ -134,6 +134,7 @@ impl Refusal {
         s3_refusal(self.status, &self.code, &self.message)
     }
 
+    #[cfg(feature = "emulator-server")]
     pub(crate) fn into_answer(self) -> Answer {
         self.into_answer_as(ErrorBody::ByStatus)
     }

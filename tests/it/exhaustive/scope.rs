@@ -1,7 +1,7 @@
 //! The configurations, as scripts of the simulator in which nothing is drawn but pauses, from a fixed seed.
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::emulator::answers::{Answers, ReplayedToken};
+use snowpipe_streaming::answers::{Answers, ReplayedToken};
 
 use super::choice::{Choice, Entry};
 use super::explain;

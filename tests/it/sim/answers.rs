@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use snowpipe_streaming::emulator::answers::{Answers, POINTS};
+use snowpipe_streaming::answers::{Answers, POINTS};
 
 use super::draw::draw;
 use super::run::run;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::emulator::answers::{Answers, OversizedBody, POINTS};
+use snowpipe_streaming::answers::{Answers, OversizedBody, POINTS};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 
 use super::outage::{Outage, Part};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::emulator::answers::Answers;
+use snowpipe_streaming::answers::Answers;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 
 use super::outage::Outage;

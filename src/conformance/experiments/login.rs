@@ -1,0 +1,88 @@
+//! E1, E2, E35: the account host.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use crate::api::wire;
+use crate::conformance::Broken;
+use crate::conformance::lab::Lab;
+use crate::conformance::service::{Answer, Request};
+use crate::types::secret::Secret;
+
+/// The form of an answer that is a single text.
+fn form(answer: &Answer) -> &'static str {
+    let text = answer.text();
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(_)) => "json",
+        Ok(_) => "json_text",
+        Err(_) if text.ends_with('\n') => "line",
+        Err(_) => "text",
+    }
+}
+
+pub(super) async fn bodies(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let request = Request::get("/v2/streaming/hostname");
+    let answer = lab.service.account(&request).await?;
+    if !answer.is_success() {
+        return Err(Broken::of("asking for the ingest host", &answer));
+    }
+    lab.service.keep_host(&answer)?;
+    lab.see("wire.hostname_body", form(&answer));
+    let answer = lab.service.exchange().await?;
+    lab.service.keep_token(&answer)?;
+    lab.see("wire.token_body", form(&answer));
+    Ok(())
+}
+
+pub(super) async fn token_life(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let answer = lab.service.exchange().await?;
+    let earlier = lab.service.keep_token(&answer)?;
+    let now = lab.service.time().now();
+    let life = wire::token_expiry(earlier.expose())
+        .and_then(|end| end.duration_since(now).ok())
+        .map(minutes);
+    lab.see(
+        "token.life_s",
+        life.unwrap_or_else(|| "not in the token".to_owned()),
+    );
+    let answer = lab.service.exchange().await?;
+    lab.service.keep_token(&answer)?;
+    let answer = status_with(lab, &earlier).await?;
+    lab.see(
+        "token.earlier_one",
+        if answer.status == 401 {
+            "is refused"
+        } else {
+            "lives"
+        },
+    );
+    Ok(())
+}
+
+/// Seconds, rounded to whole minutes.
+fn minutes(life: Duration) -> String {
+    ((life.as_secs() + 30) / 60 * 60).to_string()
+}
+
+async fn status_with(lab: &mut Lab<'_>, token: &Secret) -> Result<Answer, Broken> {
+    let path = lab.pipe_path("T", "bulk-channel-status");
+    let body = serde_json::json!({ "channel_names": ["c"] });
+    let request = Request::post(path).json(&body);
+    lab.service.ingest_with(token, &request).await
+}
+
+pub(super) async fn refusals(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    // A token in the form of a JWT that no key has signed.
+    let second = lab
+        .service
+        .time()
+        .now()
+        .duration_since(SystemTime::UNIX_EPOCH);
+    let number = second.unwrap_or_default().as_secs();
+    let token = Secret::from(format!("eyJhbGciOiJub25lIn0.e30.{number}"));
+    let answer = status_with(lab, &token).await?;
+    lab.see("login.unknown_token_status", answer.status.to_string());
+    lab.see("login.unknown_token", answer.outcome());
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! E4, E5, E6, E8, E31, E36: the forms of requests and answers.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::conformance::Broken;
+use crate::conformance::lab::{Lab, segment};
+use crate::conformance::service::{Answer, Request};
+
+pub(super) async fn elastic(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    // The pipe comes into being with a channel.
+    lab.open("T", "c").await?;
+    let before = lab.status("T", "ELASTIC").await?;
+    let word = if before.is_null() {
+        "absent"
+    } else {
+        "present"
+    };
+    lab.see("elastic.status_before", word);
+    let table = segment(&lab.table("T"));
+    let path = lab.path(true, &format!("tables/{table}/rows"));
+    let request = Request::post(path)
+        .query("retryCount", "0")
+        .body("application/x-ndjson", "{\"A\":1}\n");
+    let answer = lab.service.ingest(&request).await?;
+    lab.see("elastic.table_path", answer.outcome());
+    if answer.is_success() {
+        let has_token = answer.field("next_continuation_token").is_some();
+        let word = if has_token { "with_token" } else { "message" };
+        lab.see("wire.elastic_body", word);
+    }
+    Ok(())
+}
+
+/// Where the code of an error is.
+fn place_of_code(answer: &Answer) -> &'static str {
+    let body = answer.json();
+    if body.is_string() {
+        return "text";
+    }
+    match (body.get("error_code"), body.get("code")) {
+        (Some(_), _) => "error_code",
+        (None, Some(_)) => "code",
+        (None, None) => "none",
+    }
+}
+
+pub(super) async fn errors(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let path = lab.path(false, "pipes/NO_SUCH_PIPE/channels/c");
+    let request = Request::new(Method::PUT, path).json(&json!({}));
+    let unknown_pipe = lab.service.ingest(&request).await?;
+    lab.see("error.unknown_pipe", unknown_pipe.outcome());
+    lab.open("T", "c").await?;
+    let at = ("T", "no-such-channel");
+    let unknown_channel = lab.try_append(at, "0_1", "o1", "{\"A\":1}\n").await?;
+    lab.see("error.unknown_channel", unknown_channel.outcome());
+    let path = lab.channel_path(false, "T", "c");
+    let request = Request::new(Method::PUT, path).body("application/json", "{");
+    let malformed = lab.service.ingest(&request).await?;
+    lab.see("error.malformed_open", malformed.outcome());
+    let path = lab.path(false, "no-such-thing");
+    let unknown_path = lab.service.ingest(&Request::get(path)).await?;
+    lab.see("error.unknown_path", unknown_path.outcome());
+    let word = match (place_of_code(&unknown_pipe), place_of_code(&malformed)) {
+        ("error_code", "code") => "by_status",
+        (one, other) if one == other => one,
+        (one, other) => return Err(Broken::new(format!("codes are in {one} and in {other}"))),
+    };
+    lab.see("wire.error_body", word);
+    Ok(())
+}
+
+pub(super) async fn status(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let token = lab.open("T", "c").await?;
+    let rows = "{\"A\":1}\n{\"A\":\"none\"}\n";
+    lab.append(("T", "c"), &token, "o1", rows).await?;
+    let status = lab.committed(("T", "c"), "o1").await?;
+    if let Some(word) = status.get("channel_status_code").and_then(Value::as_str) {
+        lab.see("wire.healthy_status", word);
+    }
+    let names = ["rows_error_count", "rows_errors"];
+    let name = names.into_iter().find(|name| status.get(*name).is_some());
+    lab.see("wire.error_counter", name.unwrap_or("none"));
+    lab.see(
+        "wire.error_timestamp",
+        match status.get("last_error_timestamp") {
+            Some(Value::Number(_)) => "milliseconds",
+            Some(Value::String(_)) => "text",
+            _ => "none",
+        },
+    );
+    let count = |name: &str| {
+        status
+            .get(name)
+            .map_or_else(|| "-".to_owned(), Value::to_string)
+    };
+    lab.see(
+        "status.counters",
+        format!(
+            "parsed {}, inserted {}, rejected {}",
+            count("rows_parsed"),
+            count("rows_inserted"),
+            count(name.unwrap_or_default())
+        ),
+    );
+    lab.see(
+        "status.error_offset",
+        count("last_error_offset_upper_bound"),
+    );
+    lab.see("status.error_message", count("last_error_message"));
+    Ok(())
+}
+
+/// A row of exactly this many bytes, which the column is too short for: it is rejected and costs nothing.
+fn row_of(bytes: usize) -> String {
+    let frame = "{\"A\":\"\"}\n".len();
+    format!(
+        "{{\"A\":\"{}\"}}\n",
+        "x".repeat(bytes.saturating_sub(frame))
+    )
+}
+
+pub(super) async fn long_bodies(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    const DECIMAL: usize = 4_000_000;
+    const BINARY: usize = 4 << 20;
+    let token = lab.open("T", "c").await?;
+    let at = ("T", "c");
+    let beyond_decimal = lab
+        .try_append(at, &token, "o1", row_of(DECIMAL + 1))
+        .await?;
+    let next = beyond_decimal
+        .field("next_continuation_token")
+        .unwrap_or(token);
+    let beyond_binary = lab.try_append(at, &next, "o2", row_of(BINARY + 1)).await?;
+    let word = match (beyond_decimal.is_success(), beyond_binary.is_success()) {
+        (true, false) => BINARY.to_string(),
+        (false, false) => DECIMAL.to_string(),
+        _ => "more".to_owned(),
+    };
+    lab.see("wire.max_body", word);
+    if !beyond_binary.is_success() {
+        lab.see("wire.oversized_body", beyond_binary.status.to_string());
+        lab.see("body.refusal", beyond_binary.outcome());
+    }
+    Ok(())
+}
+
+pub(super) async fn many_names(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    lab.open("T", "c").await?;
+    let answer = lab.statuses("T", &[]).await?;
+    lab.see("status.no_names", answer.outcome());
+    let answer = lab.statuses("T", &["c", "c", "d"]).await?;
+    let body = answer.json();
+    let all = body.get("channel_statuses").and_then(Value::as_object);
+    let all = all.ok_or_else(|| Broken::of("asking for statuses", &answer))?;
+    let is_there = |name: &str| all.contains_key(name);
+    lab.see(
+        "status.unknown_name",
+        if is_there("d") { "present" } else { "absent" },
+    );
+    lab.see(
+        "status.repeated_name",
+        if is_there("c") { "once" } else { "absent" },
+    );
+    for (what, count) in [
+        ("status.of_1000_names", 1_000),
+        ("status.of_5000_names", 5_000),
+    ] {
+        let names: Vec<String> = (0..count).map(|number| format!("n{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let answer = lab.statuses("T", &names).await?;
+        lab.see(what, answer.outcome());
+    }
+    Ok(())
+}
+
+pub(super) async fn pipe_info(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    lab.open("T", "c").await?;
+    let path = lab.pipe_path("T", "pipe-info");
+    let body = json!({ "generate_new_token": true, "encryption_version": "AES-CTR-128.1" });
+    let answer = lab.service.ingest(&Request::post(path).json(&body)).await?;
+    if !answer.is_success() {
+        return Err(Broken::of("asking for the pipe's information", &answer));
+    }
+    let body = answer.json();
+    let mut names: Vec<_> = body.as_object().into_iter().flatten().collect();
+    names.sort_by_key(|(name, _)| name.as_str());
+    let names: Vec<&str> = names.into_iter().map(|(name, _)| name.as_str()).collect();
+    lab.see("pipe_info.fields", names.join(", "));
+    let format = answer.field("binary_input_format");
+    lab.see(
+        "pipe_info.binary_input_format",
+        format.unwrap_or_else(|| "none".to_owned()),
+    );
+    Ok(())
+}

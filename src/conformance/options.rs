@@ -1,0 +1,112 @@
+//! The options of a run.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::time::{SystemClock, TimeSource};
+use crate::http::Transport;
+
+/// What a run does next, for whoever watches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// The schema is created.
+    Preparing,
+    /// An experiment begins.
+    Experiment {
+        /// Its id, such as `E7`.
+        id: &'static str,
+        /// How many experiments came before it, of all runs.
+        done: usize,
+        /// How many experiments there are in all runs.
+        of: usize,
+    },
+    /// The schema is dropped.
+    CleaningUp,
+}
+
+/// The options of [`run`](super::run()).
+#[derive(Clone)]
+#[must_use]
+pub struct Options {
+    pub(super) database: String,
+    pub(super) schema: Option<String>,
+    pub(super) only: Vec<String>,
+    pub(super) runs: u32,
+    pub(super) timeout: Duration,
+    pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) time: Arc<dyn TimeSource>,
+    pub(super) progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("database", &self.database)
+            .field("schema", &self.schema)
+            .field("only", &self.only)
+            .field("runs", &self.runs)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// The default options, for a schema in this database. The name is in the case in which Snowflake stores it.
+    pub fn new(database: impl Into<String>) -> Self {
+        Self {
+            database: database.into(),
+            schema: None,
+            only: Vec::new(),
+            runs: 2,
+            timeout: Duration::from_secs(60),
+            transport: None,
+            time: Arc::new(SystemClock),
+            progress: None,
+        }
+    }
+
+    /// Uses this schema, in which somebody has carried out the [`statements`](super::statements()), and carries out no statement itself.
+    /// Experiments that need statements are skipped. By default a run creates a schema and drops it.
+    pub fn prepared_schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+
+    /// Carries out only the experiments with these ids. By default all.
+    pub fn only(mut self, ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.only = ids.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How often each experiment is carried out; twice by default. An answer that was seen only once is listed as unsure.
+    pub fn runs(mut self, runs: u32) -> Self {
+        self.runs = runs.max(1);
+        self
+    }
+
+    /// The deadline of each request. Default: a minute.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets the transport. Default: an [`HttpTransport`](crate::transport::HttpTransport) with its default settings.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sets the wall clock. Default: the operating system's.
+    pub fn time_source(mut self, time: impl TimeSource) -> Self {
+        self.time = Arc::new(time);
+        self
+    }
+
+    /// Calls `observer` before each step.
+    pub fn on_progress(mut self, observer: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.progress = Some(Arc::new(observer));
+        self
+    }
+}
