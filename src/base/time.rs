@@ -11,6 +11,12 @@ pub trait TimeSource: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> SystemTime;
 }
 
+impl<T: TimeSource + ?Sized> TimeSource for std::sync::Arc<T> {
+    fn now(&self) -> SystemTime {
+        (**self).now()
+    }
+}
+
 /// The operating system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;

@@ -20,7 +20,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// How long a commit may take.
 const COMMIT: Duration = Duration::from_secs(90);
-const PAUSE: Duration = Duration::from_millis(250);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the tables of a run are.
 #[derive(Debug, Clone)]
@@ -155,6 +156,7 @@ impl<'a> Lab<'a> {
     /// Opens a channel, which has to succeed; its continuation token.
     pub(super) async fn open(&mut self, table: &str, channel: &str) -> Result<String, Broken> {
         let deadline = Instant::now() + COMMIT;
+        let mut pause = FIRST_PAUSE;
         loop {
             let answer = self.try_open(table, channel, &json!({})).await?;
             if let Some(token) = answer.field("next_continuation_token") {
@@ -165,7 +167,8 @@ impl<'a> Lab<'a> {
             if !may_come || Instant::now() > deadline {
                 return Err(Broken::of("opening a channel", &answer));
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
 
@@ -231,6 +234,7 @@ impl<'a> Lab<'a> {
         end: &str,
     ) -> Result<Value, Broken> {
         let deadline = Instant::now() + COMMIT;
+        let mut pause = FIRST_PAUSE;
         loop {
             let status = self.status(table, channel).await?;
             if status.get("last_committed_offset_token") == Some(&Value::from(end)) {
@@ -241,7 +245,8 @@ impl<'a> Lab<'a> {
                     "the rows of channel {channel} were not committed within {COMMIT:?}: {status}"
                 )));
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
 
@@ -274,6 +279,7 @@ impl<'a> Lab<'a> {
     pub(super) async fn count(&mut self, table: &str, rows: usize) -> Result<(), Broken> {
         let statement = format!("SELECT COUNT(*) FROM {{{table}}}");
         let deadline = Instant::now() + COMMIT;
+        let mut pause = FIRST_PAUSE;
         loop {
             let found = self.column(&statement).await?;
             if found == [rows.to_string()] {
@@ -284,7 +290,8 @@ impl<'a> Lab<'a> {
                     "the table has {found:?} rows after {COMMIT:?}, and {rows} were expected"
                 )));
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
 }

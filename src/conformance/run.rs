@@ -54,7 +54,7 @@ pub async fn run(
     );
     let sql = match &options.schema {
         Some(_) => None,
-        None => Some(sql_client(profile, transport)?),
+        None => Some(sql_client(profile, options, transport)?),
     };
     let began = jiff::Timestamp::try_from(options.time.now()).unwrap_or_default();
     let mut run = Run {
@@ -76,10 +76,9 @@ pub async fn run(
 ///
 /// Those of [`SqlClient::query`].
 pub async fn leftovers(profile: &Profile, options: &Options) -> Result<Vec<String>> {
-    let sql = sql_client(profile, transport(options)?)?;
+    let sql = sql_client(profile, options, transport(options)?)?;
     let statement = format!(
-        "SHOW SCHEMAS LIKE '{}%' IN DATABASE {}",
-        PREFIX.replace('_', "\\\\_"),
+        "SHOW SCHEMAS LIKE '{PREFIX}%' IN DATABASE {}",
         quoted(&options.database)
     );
     let rows = sql.query(&Statement::new(statement)).await?;
@@ -103,7 +102,7 @@ pub async fn drop_leftover(profile: &Profile, options: &Options, schema: &str) -
         let message = format!("{schema} is no schema of a conformance run, so it is not dropped");
         return Err(Error::new(ErrorKind::Config, message));
     }
-    let sql = sql_client(profile, transport(options)?)?;
+    let sql = sql_client(profile, options, transport(options)?)?;
     let place = Place {
         database: options.database.clone(),
         schema: schema.to_owned(),
@@ -133,10 +132,13 @@ fn transport(options: &Options) -> Result<Arc<dyn Transport>> {
     }
 }
 
-fn sql_client(profile: &Profile, transport: Arc<dyn Transport>) -> Result<SqlClient> {
-    SqlClient::builder(profile.clone())
-        .transport(transport)
-        .build()
+fn sql_client(
+    profile: &Profile,
+    options: &Options,
+    transport: Arc<dyn Transport>,
+) -> Result<SqlClient> {
+    let builder = SqlClient::builder(profile.clone()).transport(transport);
+    builder.time_source(Arc::clone(&options.time)).build()
 }
 
 fn quoted(name: &str) -> String {

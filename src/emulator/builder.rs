@@ -18,8 +18,6 @@ use super::protocol::faults::Faults;
 use super::protocol::handler::Handler;
 use super::protocol::stage::Stage;
 #[cfg(feature = "emulator-server")]
-use super::sql_api::statements::Statements;
-#[cfg(feature = "emulator-server")]
 use super::storage::data_file::DataFile;
 use super::storage::interface::Storage;
 use super::storage::memory::MemoryStorage;
@@ -312,7 +310,7 @@ impl EmulatorBuilder {
             user: self.user,
             private_key,
             #[cfg(feature = "emulator-server")]
-            statements: Statements::default(),
+            statements: std::sync::Arc::default(),
             #[cfg(feature = "emulator-server")]
             sessions: std::sync::Arc::default(),
         }))

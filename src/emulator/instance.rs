@@ -14,6 +14,8 @@ use super::catalog::tables::kept_as;
 #[cfg(feature = "emulator-server")]
 use super::channels::schema_change::SchemaChangeError;
 #[cfg(feature = "emulator-server")]
+use super::connector::over_sql_api;
+#[cfg(feature = "emulator-server")]
 use super::connector::requests::{self, Outcome};
 #[cfg(feature = "emulator-server")]
 use super::connector::sessions::Sessions;
@@ -63,7 +65,7 @@ pub(crate) struct Shared {
     pub(crate) user: String,
     pub(crate) private_key: Secret,
     #[cfg(feature = "emulator-server")]
-    pub(crate) statements: Statements,
+    pub(crate) statements: Arc<Statements>,
     #[cfg(feature = "emulator-server")]
     pub(crate) sessions: Arc<Sessions>,
 }
@@ -110,17 +112,21 @@ impl Emulator {
             handler: &self.0.handler,
             now,
         };
-        if is_sql(request.uri().path()) {
-            let answer = statements::answer(&access, &request);
-            request.extensions_mut().insert(Prepared(answer));
-        } else if is_connector(request.uri().path()) {
-            match requests::prepare(&access, &self.0.sessions, &request) {
-                Outcome::Answered(answer) => {
-                    request.extensions_mut().insert(Prepared(answer));
-                }
-                Outcome::Deferred(work) => {
-                    request.extensions_mut().insert(work);
-                }
+        let path = request.uri().path();
+        let outcome = if is_sql(path) {
+            over_sql_api::prepare(&access, &request)
+                .unwrap_or_else(|| Outcome::Answered(statements::answer(&access, &request)))
+        } else if is_connector(path) {
+            requests::prepare(&access, &self.0.sessions, &request)
+        } else {
+            return request;
+        };
+        match outcome {
+            Outcome::Answered(answer) => {
+                request.extensions_mut().insert(Prepared(answer));
+            }
+            Outcome::Deferred(work) => {
+                request.extensions_mut().insert(work);
             }
         }
         request

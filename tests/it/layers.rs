@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the lowest to the highest. A module includes everything in its folder, except modules that are in this list
 /// themselves.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "types",
     "base",
     "rows",
@@ -24,6 +24,7 @@ const LAYERS: [&str; 18] = [
     "ingest",
     "sql",
     "doctor",
+    "conformance",
 ];
 
 /// The rooms of the emulator from the lowest to the highest. The module `emulator` only names what is public; nothing below

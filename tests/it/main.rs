@@ -24,6 +24,8 @@ mod close;
 mod commit_latency;
 mod compiles;
 mod config;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod contract;
 mod delivery;
 mod diagnostics;

@@ -1,6 +1,7 @@
-//! The `snowpipe` command: finds out why streaming does not work, sends rows, and shows channels.
+//! The `snowpipe` command: finds out why streaming does not work, sends rows, shows channels, and examines accounts.
 
 mod account;
+mod conformance;
 mod dead_letters;
 mod doctor;
 mod input;
@@ -76,6 +77,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Conformance(conformance::Args),
     Doctor(doctor::Args),
     Send(send::Args),
     Status(status::Args),
@@ -101,6 +103,7 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.command {
+            Command::Conformance(args) => conformance::run(args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Send(args) => send::run(args).await,
             Command::Status(args) => status::run(args).await,

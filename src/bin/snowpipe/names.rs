@@ -86,7 +86,7 @@ pub(crate) fn identifier(text: &str) -> Result<String, String> {
     match parts(text)?.as_slice() {
         [name] => Ok(name.clone()),
         _ => Err(format!(
-            "{text:?} is not the name of a column; quote it if it has a dot"
+            "{text:?} is not a single name; quote it if it has a dot"
         )),
     }
 }

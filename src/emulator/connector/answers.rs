@@ -137,6 +137,16 @@ impl Rejection {
         }
     }
 
+    /// The same for the SQL API.
+    pub(crate) fn into_failure(self) -> Failure {
+        Failure {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: self.code.into(),
+            sql_state: self.sql_state,
+            message: self.message,
+        }
+    }
+
     pub(crate) fn into_answer(self) -> Answer {
         let body = json!({
             "success": false,

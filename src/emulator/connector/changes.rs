@@ -136,6 +136,14 @@ impl Change {
         state: &mut State,
         done: impl FnOnce(Names, &Answer),
     ) -> Result<Answer, Rejection> {
+        let (names, result) = self.apply(state)?;
+        let answer = result.into_answer(&names);
+        done(names, &answer);
+        Ok(answer)
+    }
+
+    /// Carries it out; the database and schema that a session is in afterwards, and the result.
+    pub(crate) fn apply(&self, state: &mut State) -> Result<(Names, ResultSet), Rejection> {
         let count = |state: &State| state.catalog.tables().count() + state.catalog.pipes().count();
         let objects = count(state);
         let script = format!("{}{}", self.names.as_script(), self.text);
@@ -153,10 +161,7 @@ impl Change {
             Action::Delete => deleted,
             _ => inserted as u64,
         };
-        let result = self.answer(rows, objects != count(state));
-        let answer = result.into_answer(&names);
-        done(names, &answer);
-        Ok(answer)
+        Ok((names, self.answer(rows, objects != count(state))))
     }
 
     /// The answer of a statement that has changed so many rows, and the number of objects or not.

@@ -1,4 +1,4 @@
-//! SHOW TABLES and DESC TABLE: the first columns that Snowflake documents, as far as the emulator knows what is in them.
+//! SHOW SCHEMAS, SHOW TABLES and DESC TABLE: the first columns that Snowflake documents, as far as the emulator knows what is in them.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +12,7 @@ use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Column, ColumnDefault, kept_as};
+use crate::emulator::channels::state::State;
 use crate::emulator::ddl::script::Cursor;
 use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql_api::statements::{Access, storage_failure};
@@ -110,23 +111,21 @@ pub(crate) fn show(
     names: &Names,
     mut cursor: Cursor<'_>,
 ) -> Result<ResultSet, Rejection> {
+    if cursor.keyword("SCHEMAS") {
+        return schemas(access, names, cursor);
+    }
     if !cursor.keyword("TABLES") {
-        return Err(Rejection::unsupported("SHOW of anything but TABLES"));
+        return Err(Rejection::unsupported(
+            "SHOW of anything but SCHEMAS and TABLES",
+        ));
     }
     let filter = Filter::read(&mut cursor, names)?;
     is_at_end(&cursor)?;
     let mut handler = access.handler();
     let state = &mut handler.state;
-    let since_ms = state.pipes_since_ms.unwrap_or(state.now_ms);
-    let since = format!("{}.{:03}", since_ms / 1000, since_ms % 1000);
-    let declared = state.catalog.tables().map(|table| table.name.clone());
-    let mut known: BTreeSet<ObjectName> = declared.collect();
-    if state.catalog.is_anything() {
-        // A table exists because a client sends rows to it.
-        let pipes = state.channels().map(|channel| &channel.record.pipe);
-        known.extend(pipes.filter_map(|pipe| Some(state.catalog.pipe(pipe)?.table)));
-    }
-    let listed = known.into_iter().filter(|name| filter.lists(name));
+    let since = since(state);
+    let listed = tables(state);
+    let listed = listed.into_iter().filter(|name| filter.lists(name));
     let listed: Vec<ObjectName> = listed.take(filter.limit.unwrap_or(usize::MAX)).collect();
     let mut rows = Vec::with_capacity(listed.len());
     for name in listed {
@@ -158,6 +157,64 @@ pub(crate) fn show(
         ],
         rows,
     })
+}
+
+/// `SHOW SCHEMAS …`: those that have a table.
+fn schemas(
+    access: &Access<'_>,
+    names: &Names,
+    mut cursor: Cursor<'_>,
+) -> Result<ResultSet, Rejection> {
+    let filter = Filter::read(&mut cursor, names)?;
+    is_at_end(&cursor)?;
+    let handler = access.handler();
+    let since = since(&handler.state);
+    let found = tables(&handler.state).into_iter().map(|table| ObjectName {
+        name: table.schema.clone(),
+        ..table
+    });
+    let found: BTreeSet<(String, String)> = found
+        .filter(|schema| filter.lists(schema))
+        .map(|schema| (schema.database, schema.name))
+        .collect();
+    let most = filter.limit.unwrap_or(usize::MAX);
+    let rows = found.into_iter().take(most).map(|(database, schema)| {
+        let is = |is: bool| if is { "Y" } else { "N" }.to_owned();
+        let is_current = names.database.as_deref() == Some(&database)
+            && names.schema.as_deref() == Some(&schema);
+        let is_default = is(false);
+        let texts = [since.clone(), schema, is_default, is(is_current), database];
+        texts.into_iter().map(Some).collect()
+    });
+    Ok(ResultSet {
+        kind: StatementType::Show,
+        columns: vec![
+            time_column("created_on"),
+            text_column("name"),
+            text_column("is_default"),
+            text_column("is_current"),
+            text_column("database_name"),
+        ],
+        rows: rows.collect(),
+    })
+}
+
+/// The tables that are there.
+fn tables(state: &State) -> BTreeSet<ObjectName> {
+    let declared = state.catalog.tables().map(|table| table.name.clone());
+    let mut known: BTreeSet<ObjectName> = declared.collect();
+    if state.catalog.is_anything() {
+        // A table exists because a client sends rows to it.
+        let pipes = state.channels().map(|channel| &channel.record.pipe);
+        known.extend(pipes.filter_map(|pipe| Some(state.catalog.pipe(pipe)?.table)));
+    }
+    known
+}
+
+/// When the tables last changed, as a cell.
+fn since(state: &State) -> String {
+    let since_ms = state.pipes_since_ms.unwrap_or(state.now_ms);
+    format!("{}.{:03}", since_ms / 1000, since_ms % 1000)
 }
 
 /// `DESC TABLE …`

@@ -7,6 +7,7 @@ pub(crate) mod changes;
 mod changes_tests;
 pub(crate) mod listing;
 pub(crate) mod login;
+pub(crate) mod over_sql_api;
 pub(crate) mod parameters;
 pub(crate) mod requests;
 pub(crate) mod sessions;

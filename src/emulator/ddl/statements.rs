@@ -17,7 +17,7 @@ use super::table::{self, columns, name_parts, parse};
 use super::{deep_stack, pipe};
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::{Catalog, Table, default_pipe_name, folded};
+use crate::emulator::catalog::tables::{Catalog, Table, folded};
 
 /// A DDL script that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -380,67 +380,6 @@ impl Run<'_> {
         self.only_named_tables();
         self.catalog.pipes.insert(key, pipe);
         Ok(())
-    }
-
-    fn drop(&mut self, statement: &Statement, mut cursor: Cursor<'_>) -> Result<(), DdlError> {
-        let table = cursor.keyword("TABLE");
-        if !table && !cursor.keyword("PIPE") {
-            if cursor.keyword("DATABASE") || cursor.keyword("SCHEMA") {
-                return Err(DdlError::at(
-                    statement.at,
-                    "the emulator drops only tables and pipes: name them one by one, or start with a new data file",
-                ));
-            }
-            ignored(statement);
-            return Ok(());
-        }
-        let keep = cursor.if_exists();
-        let (parts, at) = cursor.name()?;
-        let name = self.session.object(parts, at)?;
-        let key = folded(&name);
-        let known = if table {
-            self.catalog.tables.contains_key(&key)
-        } else {
-            self.catalog.pipes.contains_key(&key)
-        };
-        if !known {
-            if keep {
-                return Ok(());
-            }
-            let text = format!(
-                "there is no {} to drop; write IF EXISTS if that is fine",
-                name.name
-            );
-            return Err(DdlError::at(at, text).with_code(ErrorCode::NO_OBJECT));
-        }
-        if table {
-            self.drop_table(&name);
-            self.catalog.tables.remove(&key);
-            self.catalog
-                .pipes
-                .retain(|_, pipe| folded(&pipe.table) != key);
-        } else {
-            self.catalog.pipes.remove(&key);
-            self.changes.push(Change::ForgetChannels(name));
-        }
-        Ok(())
-    }
-
-    /// A table's rows go, and with them the tokens that promised them.
-    fn drop_table(&mut self, name: &ObjectName) {
-        let key = folded(name);
-        let into_it = self
-            .catalog
-            .pipes()
-            .filter(|pipe| folded(&pipe.table) == key);
-        let mut forgotten: Vec<ObjectName> = into_it.map(|pipe| pipe.name.clone()).collect();
-        if let Some(table) = self.catalog.tables.get(&key) {
-            self.rows.forget(&table.name);
-            forgotten.push(default_pipe_name(&table.name));
-            self.changes.push(Change::DropTable(table.name.clone()));
-        }
-        self.changes
-            .extend(forgotten.into_iter().map(Change::ForgetChannels));
     }
 }
 

@@ -4,7 +4,7 @@
 //! under the lock. SQLite computes what the [compiler](crate::emulator::sql::compiler) has made of the statement.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ use crate::emulator::storage::row_snapshot::RowSnapshot;
 /// How many answers are kept for a GET, and how many bytes they may have together.
 const MOST_KEPT: usize = 32;
 const MOST_KEPT_BYTES: usize = 32 * 1024 * 1024;
+/// The longest id of a request that is remembered: clients send UUIDs.
+const MOST_ID: usize = 64;
 /// How many cells of tables in memory a statement may read, and how many bytes of values: they are copied for it.
 const MOST_CELLS: usize = 2_000_000;
 const MOST_CELL_BYTES: usize = 64 * 1024 * 1024;
@@ -58,24 +60,24 @@ pub(crate) fn storage_failure(why: &crate::emulator::storage::interface::Storage
 
 /// The body of a POST.
 #[derive(Deserialize)]
-pub(super) struct Posted {
-    pub(super) statement: String,
+pub(crate) struct Posted {
+    pub(crate) statement: String,
     #[serde(default)]
     pub(super) timeout: u64,
-    pub(super) database: Option<String>,
-    pub(super) schema: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) schema: Option<String>,
     #[serde(default)]
     pub(super) bindings: BTreeMap<String, Binding>,
 }
 
 impl Posted {
-    fn read(body: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Refusal> {
         serde_json::from_slice(body)
             .map_err(|why| Refusal::malformed(format!("The body cannot be read: {why}.")))
     }
 
     /// The values to bind, in the order of their numbers.
-    pub(super) fn bindings(&self) -> Result<Vec<Binding>, Refusal> {
+    pub(crate) fn bindings(&self) -> Result<Vec<Binding>, Refusal> {
         let mut numbered = BTreeMap::new();
         for (key, binding) in &self.bindings {
             let number: usize = key.parse().map_err(|_| {
@@ -90,26 +92,47 @@ impl Posted {
     }
 }
 
-/// The last answers by handle.
+/// The last answers.
 #[derive(Debug, Default)]
-pub(crate) struct Statements(Mutex<VecDeque<(String, Answer)>>);
+pub(crate) struct Statements(Mutex<VecDeque<Kept>>);
+
+/// An answer that a client may ask for again.
+#[derive(Debug)]
+struct Kept {
+    handle: String,
+    request_id: Option<String>,
+    answer: Answer,
+}
 
 impl Statements {
-    fn keep(&self, handle: &str, answer: &Answer) {
+    fn keep(&self, asked: &Asked, answer: &Answer) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_back((handle.to_owned(), answer.clone()));
-        let mut bytes: usize = kept.iter().map(|(_, answer)| answer.body().len()).sum();
+        kept.push_back(Kept {
+            handle: asked.handle.clone(),
+            request_id: asked.request_id.clone().filter(|id| id.len() <= MOST_ID),
+            answer: answer.clone(),
+        });
+        let mut bytes: usize = kept.iter().map(|kept| kept.answer.body().len()).sum();
         while (kept.len() > MOST_KEPT || bytes > MOST_KEPT_BYTES)
-            && let Some((_, oldest)) = kept.pop_front()
+            && let Some(oldest) = kept.pop_front()
         {
-            bytes -= oldest.body().len();
+            bytes -= oldest.answer.body().len();
         }
     }
 
-    fn kept(&self, handle: &str) -> Option<Answer> {
+    fn find(&self, is_it: impl Fn(&Kept) -> bool) -> Option<Answer> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = kept.iter().filter(|(known, _)| known == handle);
-        found.next().map(|(_, answer)| answer.clone())
+        let mut kept = kept.iter();
+        kept.find(|kept| is_it(kept))
+            .map(|kept| kept.answer.clone())
+    }
+
+    fn kept(&self, handle: &str) -> Option<Answer> {
+        self.find(|kept| kept.handle == handle)
+    }
+
+    fn of_request(&self, id: &str) -> Option<Answer> {
+        self.find(|kept| kept.request_id.as_deref() == Some(id))
     }
 
     pub(crate) fn clear(&self) {
@@ -122,7 +145,7 @@ impl Statements {
 
 /// What a statement needs of the emulator.
 pub(crate) struct Access<'a> {
-    pub(crate) statements: &'a Statements,
+    pub(crate) statements: &'a Arc<Statements>,
     pub(crate) handler: &'a Mutex<Handler>,
     /// The emulator's time.
     pub(crate) now: SystemTime,
@@ -132,16 +155,19 @@ impl Access<'_> {
     pub(crate) fn handler(&self) -> MutexGuard<'_, Handler> {
         self.handler.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether a request to the SQL API has a credential. The lock is given back before the statement runs.
+    pub(crate) fn admitted(&self, request: &Request<Bytes>) -> Result<(), Refusal> {
+        let now_ms = epoch_millis(self.now);
+        self.handler()
+            .login
+            .check_primary(request.headers(), now_ms)
+    }
 }
 
 /// What a request to the SQL API is answered.
 pub(crate) fn answer(access: &Access<'_>, request: &Request<Bytes>) -> Answer {
-    // The lock is given back before the statement runs.
-    let admitted = access
-        .handler()
-        .login
-        .check_primary(request.headers(), epoch_millis(access.now));
-    let answered = match admitted {
+    let answered = match access.admitted(request) {
         Ok(()) if request.method() == Method::POST => post(access, request),
         Ok(()) => get(access, request),
         Err(refusal) => Err(refusal),
@@ -165,51 +191,87 @@ fn get(access: &Access<'_>, request: &Request<Bytes>) -> Result<Answer, Refusal>
 fn post(access: &Access<'_>, request: &Request<Bytes>) -> Result<Answer, Refusal> {
     let posted = Posted::read(request.body())?;
     let bindings = posted.bindings()?;
-    let handle = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes())
-        .into_uuid()
-        .to_string();
-    let (status, message, body) = match run(access, posted, &bindings) {
-        Ok(found) => {
-            let nulls = query(request, "nullable").is_some_and(|value| value == "false");
-            (
-                StatusCode::OK,
-                "Statement executed successfully.",
-                result(found, nulls),
-            )
+    let asked = Asked::read(request, access.now);
+    let found = run(access, posted, &bindings);
+    Ok(asked.answer(access.statements, found))
+}
+
+/// What the answer to a POST depends on beside the statement.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    handle: String,
+    request_id: Option<String>,
+    created_ms: u64,
+    has_nulls_as_text: bool,
+    is_async: bool,
+    /// Whether the client sends the request again, because the answer was lost.
+    is_again: bool,
+}
+
+impl Asked {
+    pub(crate) fn read(request: &Request<Bytes>, now: SystemTime) -> Self {
+        let is = |name: &str, wanted: &str| query(request, name).is_some_and(|it| it == wanted);
+        Self {
+            handle: uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes())
+                .into_uuid()
+                .to_string(),
+            request_id: query(request, "requestId"),
+            created_ms: epoch_millis(now),
+            has_nulls_as_text: is("nullable", "false"),
+            is_async: is("async", "true"),
+            is_again: is("retry", "true"),
         }
-        Err(why) => {
-            let answer = failed_answer(&why, &handle);
-            access.statements.keep(&handle, &answer);
-            return Ok(answer);
-        }
-    };
-    let mut body = body;
-    let common = json!({
-        "code": "090001",
-        "sqlState": "00000",
-        "message": message,
-        "statementHandle": handle,
-        "statementStatusUrl": format!("/api/v2/statements/{handle}"),
-        "requestId": query(request, "requestId"),
-        "createdOn": epoch_millis(access.now),
-    });
-    if let (Value::Object(body), Value::Object(common)) = (&mut body, common) {
-        body.extend(common);
     }
-    let answer = json_answer(status, &body);
-    access.statements.keep(&handle, &answer);
-    if query(request, "async").is_some_and(|value| value == "true") {
-        return Ok(json_answer(
+
+    /// The answer to the same request when it came first.
+    pub(crate) fn earlier(&self, statements: &Statements) -> Option<Answer> {
+        let id = self.request_id.as_ref().filter(|_| self.is_again)?;
+        statements.of_request(id)
+    }
+
+    /// The answer, which is kept for a GET.
+    pub(crate) fn answer(
+        &self,
+        statements: &Statements,
+        found: Result<reading::Answer, Failure>,
+    ) -> Answer {
+        let url = format!("/api/v2/statements/{}", self.handle);
+        let found = match found {
+            Ok(found) => found,
+            Err(why) => {
+                let answer = failed_answer(&why, &self.handle);
+                statements.keep(self, &answer);
+                return answer;
+            }
+        };
+        let mut body = result(found, self.has_nulls_as_text);
+        let common = json!({
+            "code": "090001",
+            "sqlState": "00000",
+            "message": "Statement executed successfully.",
+            "statementHandle": self.handle,
+            "statementStatusUrl": url,
+            "requestId": self.request_id,
+            "createdOn": self.created_ms,
+        });
+        if let (Value::Object(body), Value::Object(common)) = (&mut body, common) {
+            body.extend(common);
+        }
+        let answer = json_answer(StatusCode::OK, &body);
+        statements.keep(self, &answer);
+        if !self.is_async {
+            return answer;
+        }
+        json_answer(
             StatusCode::ACCEPTED,
             &json!({
                 "code": "333334",
                 "message": "Asynchronous execution in progress. Use provided query id to perform query monitoring and management.",
-                "statementHandle": handle,
-                "statementStatusUrl": format!("/api/v2/statements/{handle}"),
+                "statementHandle": self.handle,
+                "statementStatusUrl": url,
             }),
-        ));
+        )
     }
-    Ok(answer)
 }
 
 fn result(found: reading::Answer, nulls_as_text: bool) -> Value {

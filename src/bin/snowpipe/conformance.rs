@@ -1,0 +1,251 @@
+//! `snowpipe conformance`: finds out how an account behaves, and compares reports.
+
+use std::fs;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use snowpipe_streaming::Profile;
+use snowpipe_streaming::conformance::{self, Experiment, Options, Progress, Report};
+
+use crate::account::Account;
+use crate::{Stop, code, names, say, signals};
+
+/// Find out how an account behaves where Snowflake's documentation is silent
+///
+/// Creates a schema of its own in a database, carries out experiments in it, and drops it, also after Ctrl-C. Says before it
+/// starts what it needs, and asks. Prints for each point what was expected and what was seen. The report has no secrets and no
+/// names of the account's objects.
+///
+/// Exit status: 0 if everything is as expected, 1 if something differs or could not be found out, 2 if the command line or the
+/// profile is wrong, 3 if the run could not begin.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    account: Account,
+
+    /// The database to create the schema in
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["list", "compare"])]
+    database: Option<String>,
+
+    /// Write the report to this file; an existing one is an error
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+
+    /// Carry out only these experiments
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Carry out each experiment this often; an answer that was seen once is unsure
+    #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]
+    runs: u32,
+
+    /// Do not ask before the run, and before the schemas of killed runs are dropped
+    #[arg(long)]
+    yes: bool,
+
+    /// List the experiments
+    #[arg(long)]
+    list: bool,
+
+    /// Print what a run would do, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Print the statements to carry out before a run with --schema
+    #[arg(long, requires = "schema", conflicts_with = "dry_run")]
+    print_sql: bool,
+
+    /// Use this schema, in which the statements of --print-sql were carried out, and carry out no statement: experiments that need
+    /// statements are skipped
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+
+    /// Compare two reports
+    #[arg(long, value_names = ["OLD.json", "NEW.json"], num_args = 2, conflicts_with_all = ["database", "list", "dry_run"])]
+    compare: Vec<PathBuf>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
+    if let [before, after] = args.compare.as_slice() {
+        return compare(before, after);
+    }
+    if args.list {
+        print(&list());
+        return Ok(code::FINE);
+    }
+    let database =
+        names::identifier(args.database.as_deref().unwrap_or_default()).map_err(Stop::misused)?;
+    let schema = args.schema.as_deref().map(names::identifier).transpose();
+    let schema = schema.map_err(Stop::misused)?;
+    let profile = args.account.usable_profile()?;
+    if let (true, Some(schema)) = (args.print_sql, &schema) {
+        let statements = conformance::statements(&database, schema, args.runs);
+        print(
+            &statements
+                .iter()
+                .map(|one| format!("{one};\n"))
+                .collect::<String>(),
+        );
+        return Ok(code::FINE);
+    }
+    let mut options = Options::new(&database)
+        .only(&args.only)
+        .runs(args.runs)
+        .transport(args.account.transport(Some(&profile))?)
+        .on_progress(progress);
+    if let Some(schema) = &schema {
+        options = options.prepared_schema(schema);
+    }
+    let plan = plan(&args, &profile, &database)?;
+    if args.dry_run {
+        print(&plan);
+        return Ok(code::FINE);
+    }
+    if let Some(path) = args.out.as_ref().filter(|path| path.exists()) {
+        let path = path.display();
+        return Err(Stop::misused(format!(
+            "{path} exists: choose another file for the report"
+        )));
+    }
+    if !args.yes && !agrees(&plan)? {
+        return Err(Stop::misused("nothing was done"));
+    }
+    if schema.is_none() {
+        tidy(&profile, &options, args.yes).await?;
+    }
+    let stop = signals::listen()?;
+    let report = conformance::run(&profile, &options, signals::stopped(stop)).await;
+    let report = report.map_err(|error| Stop::before(&error))?;
+    let json = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
+    if let Some(path) = &args.out {
+        let written = fs::write(path, &json);
+        written.map_err(|why| Stop {
+            code: code::NOT_COMMITTED,
+            why: format!("the report {} cannot be written: {why}", path.display()),
+        })?;
+    }
+    print(&if args.json {
+        json
+    } else {
+        format!("{report}\n")
+    });
+    Ok(if report.is_as_expected() {
+        code::FINE
+    } else {
+        code::FINDINGS
+    })
+}
+
+fn print(text: &str) {
+    // Ignored: stdout may be closed.
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn progress(step: Progress) {
+    say::progress(&match step {
+        Progress::Preparing => "creating the schema".to_owned(),
+        Progress::Experiment { id, done, of } => format!("{id} ({} of {of})", done + 1),
+        _ => "dropping the schema".to_owned(),
+    });
+}
+
+fn list() -> String {
+    let line = |one: &Experiment| format!("{:<4} {}\n     {}\n", one.id, one.question, one.meaning);
+    conformance::experiments().iter().map(line).collect()
+}
+
+/// What a run does, needs and costs.
+fn plan(args: &Args, profile: &Profile, database: &str) -> Result<String, Stop> {
+    let chosen = |one: &&Experiment| {
+        let is_wanted = |id: &String| id.eq_ignore_ascii_case(one.id);
+        let has_statements = args.schema.is_none() || !one.needs_statements;
+        (args.only.is_empty() || args.only.iter().any(is_wanted)) && has_statements
+    };
+    let chosen: Vec<_> = conformance::experiments().iter().filter(chosen).collect();
+    if chosen.is_empty() {
+        return Err(Stop::misused(
+            "no experiment is left to carry out: see --list",
+        ));
+    }
+    let rows: u32 = chosen.iter().map(|one| one.rows).sum();
+    let requests: u32 = chosen.iter().map(|one| one.requests).sum();
+    let role = profile.role().unwrap_or("the user's default role");
+    let (where_to, rights) = match &args.schema {
+        Some(schema) => (
+            format!("in the schema {database}.{schema}, which stays"),
+            "INSERT on its tables and CREATE PIPE on it",
+        ),
+        None => (
+            format!("in a schema of its own in {database}, which it drops in the end"),
+            "CREATE SCHEMA on the database, USAGE on a warehouse",
+        ),
+    };
+    Ok(format!(
+        "account {}, role {role}: {} experiments, {} times each, {where_to}.\n\
+         It needs {rights}, appends at most {} rows (8 MB for E8, which are rejected), and sends about {} requests.\n\
+         Statements use the warehouse {}: an X-SMALL one is enough, for some minutes.\n\
+         It changes nothing outside of that schema.\n",
+        profile.account(),
+        chosen.len(),
+        args.runs,
+        rows * args.runs,
+        requests * args.runs,
+        profile.warehouse().unwrap_or("of the user"),
+    ))
+}
+
+/// Shows the plan and asks; without a terminal the answer is no.
+fn agrees(plan: &str) -> Result<bool, Stop> {
+    if !io::stdin().is_terminal() {
+        return Err(Stop::misused(
+            "there is no terminal to ask on: read --dry-run, then give --yes",
+        ));
+    }
+    say::note(plan.trim_end());
+    asked("Begin?")
+}
+
+fn asked(question: &str) -> Result<bool, Stop> {
+    say::note(&format!("{question} [y/N]"));
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.map_err(|why| Stop::misused(format!("the answer cannot be read: {why}")))?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// Drops the schemas of runs that were killed.
+async fn tidy(profile: &Profile, options: &Options, is_agreed: bool) -> Result<(), Stop> {
+    let found = conformance::leftovers(profile, options).await;
+    let found = found.map_err(|error| Stop::before(&error))?;
+    for schema in found {
+        let question = format!("An earlier run has left the schema {schema}. Drop it?");
+        if is_agreed || asked(&question)? {
+            let dropped = conformance::drop_leftover(profile, options, &schema).await;
+            dropped.map_err(|error| Stop::before(&error))?;
+            say::note(&format!("dropped {schema}, which an earlier run had left"));
+        }
+    }
+    Ok(())
+}
+
+fn compare(before: &Path, after: &Path) -> Result<u8, Stop> {
+    let read = |path: &Path| {
+        let named =
+            |why: &dyn std::fmt::Display| Stop::misused(format!("{}: {why}", path.display()));
+        let text = fs::read_to_string(path).map_err(|why| named(&why))?;
+        Report::from_json(&text).map_err(|why| named(&why))
+    };
+    let changes = conformance::compare(&read(before)?, &read(after)?);
+    if changes.is_empty() {
+        print("no answer has changed\n");
+        return Ok(code::FINE);
+    }
+    let lines: Vec<String> = changes.iter().map(|change| format!("{change}\n")).collect();
+    print(&lines.concat());
+    Ok(code::FINDINGS)
+}

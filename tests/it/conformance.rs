@@ -1,0 +1,250 @@
+//! A conformance run against an emulator finds exactly what the emulator was told to play.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use snowpipe_streaming::answers::{Answers, POINTS};
+use snowpipe_streaming::conformance::{self, Options, Report};
+use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Fault, Limits, MemoryTransport};
+use snowpipe_streaming::time::TokioClock;
+
+const DATABASE: &str = "SANDBOX";
+
+struct Account {
+    emulator: Emulator,
+    clock: TokioClock,
+}
+
+impl Account {
+    fn with(configure: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
+        let mut limits = Limits::default();
+        limits.requests_per_second = None;
+        let builder = Emulator::builder().limits(limits);
+        let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
+        Self {
+            emulator: configure(builder).build().unwrap(),
+            clock: TokioClock::starting_at(epoch),
+        }
+    }
+
+    fn options(&self) -> Options {
+        let clock = Arc::new(self.clock);
+        let transport = MemoryTransport::new(self.emulator.clone(), clock);
+        let options = Options::new(DATABASE).time_source(self.clock);
+        options.transport(transport)
+    }
+
+    async fn run(&self, options: &Options) -> Report {
+        let profile = self.emulator.profile().unwrap();
+        let report = conformance::run(&profile, options, pending()).await;
+        report.unwrap()
+    }
+}
+
+fn words(report: &Report, what: &str) -> Vec<String> {
+    report
+        .finding(what)
+        .map_or_else(Vec::new, |found| found.seen.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_against_the_defaults_finds_what_is_expected_and_leaves_nothing() {
+    let account = Account::with(|e| e);
+    let report = account.run(&account.options()).await;
+    assert!(report.is_as_expected(), "{report}");
+    assert_eq!(report.unsure, Vec::<String>::new(), "{report}");
+    let answers = Answers::from_json(&serde_json::to_string(&report).unwrap()).unwrap();
+    assert_eq!(answers, Answers::default());
+    let found: Vec<&str> = report
+        .findings
+        .iter()
+        .map(|one| one.what.as_str())
+        .collect();
+    for point in POINTS {
+        assert!(
+            found.contains(&point.key),
+            "no experiment finds {}",
+            point.key
+        );
+    }
+    let profile = account.emulator.profile().unwrap();
+    let left = conformance::leftovers(&profile, &account.options()).await;
+    assert_eq!(left.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_answer_that_is_played_is_found() {
+    let reference = Account::with(|e| e);
+    let reference = reference.run(&reference.options().runs(1)).await;
+    for point in POINTS {
+        let experiment = &reference.finding(point.key).unwrap().id;
+        for word in point.words {
+            let played = Answers::default().with(point.key, word).unwrap();
+            let account = Account::with(|e| e.answers(played));
+            let report = account.run(&account.options().only([experiment])).await;
+            let text = serde_json::to_string(&report).unwrap();
+            let found = Answers::from_json(&text).unwrap();
+            assert_eq!(found, played, "{} {word}: {report}", point.key);
+            assert_eq!(words(&report, point.key), [*word, *word]);
+            let is_default = *word == point.words[0];
+            let is_expected = report.finding(point.key).unwrap().is_expected();
+            assert_eq!(is_expected, Some(is_default));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_answers_at_once_are_told_apart() {
+    let mut rng = fastrand::Rng::with_seed(21);
+    for _ in 0..12 {
+        let played = POINTS.iter().fold(Answers::default(), |answers, point| {
+            let word = point.words[rng.usize(..point.words.len())];
+            answers.with(point.key, word).unwrap()
+        });
+        let account = Account::with(|e| e.answers(played));
+        let report = account.run(&account.options()).await;
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(Answers::from_json(&text).unwrap(), played, "{report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_shows_no_secret_and_no_name() {
+    let account = Account::with(|e| e.account("SECRETIVE").user("SOMEBODY"));
+    let report = account.run(&account.options().runs(1)).await;
+    let text = serde_json::to_string_pretty(&report).unwrap();
+    for name in ["SECRETIVE", "SOMEBODY", DATABASE, "SNOWPIPE_CONFORMANCE"] {
+        assert!(!text.to_uppercase().contains(name), "{name}");
+    }
+    // Tokens are JWTs.
+    assert!(!text.contains("eyJ0eXAi"), "a token");
+    let log = account.emulator.log();
+    assert!(log.len() > 100);
+    let read = Report::from_json(&text).unwrap();
+    assert_eq!(read, report);
+    let exchanges = report.evidence.iter().map(|one| one.exchanges.len());
+    assert!(exchanges.sum::<usize>() > 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_stopped_drops_its_schema_and_says_so() {
+    let account = Account::with(|e| e);
+    let profile = account.emulator.profile().unwrap();
+    let stop = tokio::time::sleep(Duration::from_secs(3));
+    let report = conformance::run(&profile, &account.options(), stop)
+        .await
+        .unwrap();
+    let why: Vec<&str> = report.skipped.iter().map(|one| one.why.as_str()).collect();
+    assert!(why.contains(&"the run was stopped"), "{report}");
+    assert!(!report.findings.is_empty() && !report.is_as_expected());
+    let left = conformance::leftovers(&profile, &account.options()).await;
+    assert_eq!(left.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_schema_of_a_killed_run_is_found_and_dropped() {
+    let account = Account::with(|e| e);
+    let profile = account.emulator.profile().unwrap();
+    let options = account.options();
+    let run = conformance::run(&profile, &options, pending());
+    let killed = tokio::time::timeout(Duration::from_secs(3), run).await;
+    assert!(killed.is_err());
+    let left = conformance::leftovers(&profile, &options).await.unwrap();
+    let [schema] = left.as_slice() else {
+        panic!("{left:?}");
+    };
+    let why = conformance::drop_leftover(&profile, &options, "PUBLIC").await;
+    assert!(why.unwrap_err().to_string().contains("PUBLIC"));
+    conformance::drop_leftover(&profile, &options, schema)
+        .await
+        .unwrap();
+    let left = conformance::leftovers(&profile, &options).await;
+    assert_eq!(left.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_refused_login_nothing_else_is_tried() {
+    let account = Account::with(|e| e);
+    account.emulator.faults().push(
+        Fault::Forbidden
+            .on(snowpipe_streaming::emulator::Endpoint::Open)
+            .always(),
+    );
+    let report = account.run(&account.options().runs(1)).await;
+    assert!(
+        report
+            .findings
+            .iter()
+            .all(|one| matches!(one.id.as_str(), "E1" | "E2"))
+    );
+    assert!(
+        report.skipped.iter().all(|one| one.why.contains("403")),
+        "{report}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prepared_schema_needs_no_statements_of_the_run() {
+    let account = Account::with(|e| e);
+    for statement in conformance::statements(DATABASE, "MINE", 1) {
+        account.emulator.apply_ddl(&statement).unwrap();
+    }
+    let options = account.options().runs(1).prepared_schema("MINE");
+    let report = account.run(&options).await;
+    let sent = account.emulator.log().into_iter();
+    let mut sent = sent.map(|request| request.head.path);
+    assert!(!sent.any(|path| path.contains("/statements")));
+    for skipped in &report.skipped {
+        assert!(
+            skipped.why.contains("statements"),
+            "{}: {}",
+            skipped.id,
+            skipped.why
+        );
+    }
+    assert_eq!(words(&report, "wire.healthy_status"), ["SUCCESS"]);
+    assert!(report.finding("wire.replayed_token").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_between_two_reports_is_listed() {
+    let before = Account::with(|e| e);
+    let before = before.run(&before.options().only(["E6", "E17"])).await;
+    let played = Answers::default()
+        .with("wire.healthy_status", "ACTIVE")
+        .unwrap();
+    let after = Account::with(|e| e.answers(played));
+    let after = after.run(&after.options().only(["e6"]).runs(1)).await;
+    let changes = conformance::compare(&before, &after);
+    let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        changes,
+        [
+            "wire.healthy_status: SUCCESS -> ACTIVE",
+            "unknown_key.beside_known: ignored -> not asked",
+            "unknown_key.alone: ignored -> not asked",
+        ]
+    );
+    assert_eq!(conformance::compare(&before, &before), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_experiment_and_an_unknown_report_are_errors() {
+    let account = Account::with(|e| e);
+    let profile = account.emulator.profile().unwrap();
+    let options = account.options().only(["E99"]);
+    let why = conformance::run(&profile, &options, pending())
+        .await
+        .unwrap_err();
+    assert!(why.to_string().contains("E99"), "{why}");
+    let mut report =
+        serde_json::to_value(account.run(&account.options().only(["E1"])).await).unwrap();
+    report["format"] = json!(2);
+    let why = Report::from_json(&report.to_string()).unwrap_err();
+    assert!(why.to_string().contains("format"), "{why}");
+    report["surprise"] = Value::Null;
+    let why = Report::from_json(&report.to_string()).unwrap_err();
+    assert!(why.to_string().contains("surprise"), "{why}");
+}
