@@ -401,3 +401,31 @@ fn of_two_emulators_at_once_the_slower_one_leaves_the_profile_alone() {
     assert_eq!(files.count(), 3, "nothing is left beside the profile");
     assert_eq!(fast.terminate(), Some(0));
 }
+
+#[test]
+fn answers_come_from_a_file_and_are_told() {
+    let dir = directory();
+    let here = dir.path();
+    let answers = r#"{"format": 1, "answers": {"wire": {"hostname_body": "json"}}}"#;
+    fs::write(here.join("answers.json"), answers).expect("a file");
+    let running = Running::start(here, &["--ddl", "setup.sql", "--answers", "answers.json"]);
+    let address = running.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let request =
+        format!("GET /_emulator/health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.contains(r#""hostname_body":"json""#), "{answer}");
+    assert!(answer.contains(r#""replayed_token":"accept""#), "{answer}");
+
+    fs::write(
+        here.join("wrong.json"),
+        r#"{"wire": {"hostname_body": "xml"}}"#,
+    )
+    .expect("a file");
+    let why = refused(here, &["--answers", "wrong.json"]);
+    assert!(why.contains("wrong.json") && why.contains("xml"), "{why}");
+    let why = refused(here, &["--answers", "none.json"]);
+    assert!(why.contains("none.json"), "{why}");
+}

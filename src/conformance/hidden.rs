@@ -54,7 +54,10 @@ impl Hidden {
 
     /// A text as a report shows it, at most a few kilobytes of it.
     pub(super) fn hide(&self, text: &str) -> String {
-        let mut text = text.to_owned();
+        let all = text.len();
+        // What is cut off in the end is not searched; a secret at the cut is shorter than what is.
+        let mut text: String = text.chars().take(4 * MOST_TEXT).collect();
+        let is_cut = text.len() < all;
         for secret in &self.secrets {
             text = text.replace(secret.expose(), "<secret>");
         }
@@ -63,10 +66,10 @@ impl Hidden {
         }
         match text.char_indices().nth(MOST_TEXT) {
             Some((end, _)) => {
-                let all = text.len();
                 text.truncate(end);
                 format!("{text}… ({all} bytes)")
             }
+            None if is_cut => format!("{text}… ({all} bytes)"),
             None => text,
         }
     }

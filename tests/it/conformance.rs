@@ -1,5 +1,6 @@
 //! A conformance run against an emulator finds exactly what the emulator was told to play.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -74,6 +75,15 @@ async fn a_run_against_the_defaults_finds_what_is_expected_and_leaves_nothing() 
     assert_eq!(left.unwrap(), Vec::<String>::new());
 }
 
+#[test]
+fn the_guide_lists_the_experiments() {
+    let page = include_str!("../../src/guide/conformance.md");
+    for one in conformance::experiments() {
+        let line = format!("| {} | {} | {} |", one.id, one.question, one.meaning);
+        assert!(page.contains(&line), "{line}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_answer_that_is_played_is_found() {
     let reference = Account::with(|e| e);
@@ -98,13 +108,19 @@ async fn each_answer_that_is_played_is_found() {
 #[tokio::test(start_paused = true)]
 async fn all_answers_at_once_are_told_apart() {
     let mut rng = fastrand::Rng::with_seed(21);
-    for _ in 0..12 {
+    let reference = Account::with(|e| e);
+    let reference = reference.run(&reference.options().runs(1)).await;
+    let ids = POINTS
+        .iter()
+        .map(|point| &reference.finding(point.key).unwrap().id);
+    let ids: BTreeSet<&String> = ids.collect();
+    for _ in 0..20 {
         let played = POINTS.iter().fold(Answers::default(), |answers, point| {
             let word = point.words[rng.usize(..point.words.len())];
             answers.with(point.key, word).unwrap()
         });
         let account = Account::with(|e| e.answers(played));
-        let report = account.run(&account.options()).await;
+        let report = account.run(&account.options().only(ids.clone())).await;
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(Answers::from_json(&text).unwrap(), played, "{report}");
     }

@@ -5,6 +5,7 @@
 )]
 
 mod bad_lines;
+mod conformance;
 mod send;
 mod show;
 mod world;

@@ -370,7 +370,7 @@ fn tables_are_made_and_dropped_in_the_schema_of_the_session() {
             ("CREATE TEMPORARY TABLE X (A INT)", "000002", "temporary"),
             ("CREATE VIEW X AS SELECT 1", "000002", "CREATE VIEW"),
             ("DROP VIEW X", "000002", "DROP VIEW"),
-            ("DROP SCHEMA S", "000002", "drops only tables and pipes"),
+            ("DROP SCHEMA S RESTRICT", "000002", "RESTRICT"),
             ("CREATE TABLE X (A INT", "001003", "line 1"),
             ("CREATE TABLE X (A GEOGRAPHY)", "000002", "GEOGRAPHY"),
         ] {

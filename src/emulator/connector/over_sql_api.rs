@@ -115,3 +115,7 @@ fn read(result: ResultSet) -> reading::Answer {
         rows: result.rows,
     }
 }
+
+#[cfg(test)]
+#[path = "over_sql_api_tests.rs"]
+mod tests;

@@ -59,7 +59,8 @@ impl Run<'_> {
         cursor.if_exists();
         let (mut parts, at) = cursor.name()?;
         if cursor.keyword("RESTRICT") {
-            return Err(cursor.expected("CASCADE or nothing: the emulator has no RESTRICT"));
+            let text = "the emulator has no RESTRICT: drop the tables one by one";
+            return Err(DdlError::at(at, text));
         }
         cursor.keyword("CASCADE");
         let schema = if is_schema { parts.pop() } else { None };

@@ -203,8 +203,8 @@ fn errors_say_where_and_what_to_do() {
             "line 1, column 12: there is no T to drop",
         ),
         (
-            "DROP SCHEMA D.S",
-            "line 1, column 1: the emulator drops only tables and pipes",
+            "DROP SCHEMA D.S RESTRICT",
+            "line 1, column 13: the emulator has no RESTRICT",
         ),
         ("SELECT 'open", "line 1, column 8: "),
         (

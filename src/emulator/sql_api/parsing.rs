@@ -60,7 +60,7 @@ impl Selection {
         let query = parse(&statement).map_err(syntax)?;
         let Some(query) = query else {
             return Err(Failure::unsupported(format!(
-                "{}: the emulator's SQL API has SELECT only; POST /_emulator/ddl carries out CREATE and DROP",
+                "{}: the emulator's SQL API does not carry it out",
                 statement.words().next().unwrap_or_default()
             )));
         };
