@@ -205,12 +205,11 @@ impl Service {
 
     /// A request to the ingest host.
     pub(super) async fn ingest(&mut self, request: &Request) -> Result<Answer, Broken> {
-        let token = match &self.token {
-            Some(token) => token.clone(),
-            None => {
-                let answer = self.exchange().await?;
-                self.keep_token(&answer)?
-            }
+        let token = if let Some(token) = &self.token {
+            token.clone()
+        } else {
+            let answer = self.exchange().await?;
+            self.keep_token(&answer)?
         };
         self.ingest_with(&token, request).await
     }

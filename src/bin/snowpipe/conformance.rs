@@ -20,6 +20,10 @@ use crate::{Stop, code, names, say, signals};
 /// profile is wrong, 3 if the run could not begin.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     account: Account,
@@ -85,12 +89,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let profile = args.account.usable_profile()?;
     if let (true, Some(schema)) = (args.print_sql, &schema) {
         let statements = conformance::statements(&database, schema, args.runs);
-        print(
-            &statements
-                .iter()
-                .map(|one| format!("{one};\n"))
-                .collect::<String>(),
-        );
+        print(&(statements.join(";\n") + ";\n"));
         return Ok(code::FINE);
     }
     let mut options = Options::new(&database)

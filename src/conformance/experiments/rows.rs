@@ -237,32 +237,10 @@ const CONVERSIONS: &[(&str, &str, &str, Option<&str>)] = &[
 ];
 pub(super) const CONVERSIONS_COUNT: u32 = 47;
 
-/// The part of [`CONVERSIONS`] that is expected.
-pub(super) const CONVERSIONS_EXPECTED: &[(&str, &str)] = &expected::<EXPECTED>();
-const EXPECTED: usize = count_expected();
-
-const fn count_expected() -> usize {
-    let (mut at, mut count) = (0, 0);
-    while at < CONVERSIONS.len() {
-        if CONVERSIONS[at].3.is_some() {
-            count += 1;
-        }
-        at += 1;
-    }
-    count
-}
-
-const fn expected<const N: usize>() -> [(&'static str, &'static str); N] {
-    let mut all = [("", ""); N];
-    let (mut at, mut count) = (0, 0);
-    while at < CONVERSIONS.len() {
-        if let Some(word) = CONVERSIONS[at].3 {
-            all[count] = (CONVERSIONS[at].0, word);
-            count += 1;
-        }
-        at += 1;
-    }
-    all
+/// The cell that is expected of a conversion.
+pub(super) fn expected_conversion(what: &str) -> Option<&'static str> {
+    let found = CONVERSIONS.iter().find(|(known, ..)| *known == what);
+    found.and_then(|(.., expected)| *expected)
 }
 
 pub(super) async fn conversions(lab: &mut Lab<'_>) -> Result<(), Broken> {

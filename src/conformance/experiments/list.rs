@@ -1,0 +1,332 @@
+//! The list of experiments.
+
+use super::{Experiment, rows, tables};
+
+const NONE: Experiment = Experiment {
+    id: "",
+    question: "",
+    meaning: "",
+    requests: 0,
+    rows: 0,
+    needs_statements: false,
+    setup: &[],
+    expectations: &[],
+};
+
+const TABLE: &[&str] = &["CREATE TABLE {T} (A NUMBER)"];
+
+/// All experiments, in the order in which they are carried out.
+pub(super) const ALL: &[Experiment] = &[
+    Experiment {
+        id: "E1",
+        question: "What do the host name and the token look like?",
+        meaning: "clients other than this one may expect a bare text",
+        requests: 2,
+        ..NONE
+    },
+    Experiment {
+        id: "E2",
+        question: "How long does a token live, and does a second one end it?",
+        meaning: "when the client fetches the next token",
+        requests: 4,
+        setup: TABLE,
+        expectations: &[("token.life_s", "3600"), ("token.earlier_one", "lives")],
+        ..NONE
+    },
+    Experiment {
+        id: "E4",
+        question: "What does an elastic append answer, and is the channel there before it?",
+        meaning: "what a client may read from the answer, and how it asks for the status of an unused channel",
+        requests: 4,
+        rows: 1,
+        setup: TABLE,
+        expectations: &[
+            ("elastic.status_before", "present"),
+            ("elastic.table_path", "200"),
+        ],
+        ..NONE
+    },
+    Experiment {
+        id: "E5",
+        question: "What do errors look like?",
+        meaning: "which field holds the code",
+        requests: 6,
+        rows: 0,
+        setup: TABLE,
+        expectations: &[
+            (
+                "error.unknown_pipe",
+                "404 ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED",
+            ),
+            (
+                "error.unknown_channel",
+                "404 ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED",
+            ),
+            ("error.malformed_open", "400 ERR_INVALID_REQUEST"),
+        ],
+        ..NONE
+    },
+    Experiment {
+        id: "E6",
+        question: "What does the status of a healthy channel with a rejected row look like?",
+        meaning: "which words and fields a client reads",
+        requests: 8,
+        rows: 2,
+        setup: TABLE,
+        expectations: &[
+            ("status.counters", "parsed 2, inserted 1, rejected 1"),
+            ("status.error_offset", "\"o1\""),
+        ],
+        ..NONE
+    },
+    Experiment {
+        id: "E7",
+        question: "What happens to a continuation token that was used, skipped or superseded?",
+        meaning: "whether a client may repeat a request, and what tells it to reopen the channel",
+        requests: 16,
+        rows: 6,
+        needs_statements: true,
+        setup: TABLE,
+        expectations: &[
+            ("replay.next_token", "the one given out before"),
+            ("replay.other_rows", "ignored"),
+            ("replay.rows", "1"),
+            ("skip.channel_afterwards", "refuses rows"),
+        ],
+    },
+    Experiment {
+        id: "E8",
+        question: "How long may a body be, and what is a longer one answered?",
+        meaning: "how large the client's requests may be",
+        requests: 6,
+        rows: 2,
+        setup: &["CREATE TABLE {T} (A VARCHAR(10))"],
+        ..NONE
+    },
+    Experiment {
+        id: "E9",
+        question: "What becomes of JSON at the edges?",
+        meaning: "which rows are rejected, and which requests",
+        requests: 40,
+        rows: 14,
+        needs_statements: true,
+        setup: &["CREATE TABLE {T} (A VARCHAR)"],
+        expectations: rows::EDGES_EXPECTED,
+    },
+    Experiment {
+        id: "E10",
+        question: "Does an explicit null take a column's DEFAULT?",
+        meaning: "whether a client must leave out a key to get the default",
+        requests: 6,
+        rows: 2,
+        needs_statements: true,
+        setup: &["CREATE TABLE {T} (K NUMBER, A NUMBER DEFAULT 7)"],
+        expectations: &[
+            ("default.explicit_null", "NULL"),
+            ("default.missing_key", "7"),
+        ],
+    },
+    Experiment {
+        id: "E12",
+        question: "Which JSON values does each column type take, and as what?",
+        meaning: "which rows are rejected",
+        requests: 30,
+        rows: rows::CONVERSIONS_COUNT,
+        needs_statements: true,
+        setup: rows::CONVERSIONS_SETUP,
+        expectations: &[],
+    },
+    Experiment {
+        id: "E13",
+        question: "Are the digits of numbers kept in VARIANT?",
+        meaning: "whether numbers must be sent as text",
+        requests: 6,
+        rows: 5,
+        needs_statements: true,
+        setup: &["CREATE TABLE {T} (K NUMBER, V VARIANT)"],
+        expectations: rows::NUMBERS_EXPECTED,
+    },
+    Experiment {
+        id: "E15",
+        question: "Which types does schema evolution infer?",
+        meaning: "what a table looks like after the first rows",
+        requests: 10,
+        rows: 1,
+        needs_statements: true,
+        setup: &["CREATE TABLE {T} (K NUMBER) ENABLE_SCHEMA_EVOLUTION = TRUE"],
+        expectations: tables::EVOLVED_EXPECTED,
+    },
+    Experiment {
+        id: "E17",
+        question: "What becomes of a key that the table has no column for?",
+        meaning: "whether a typing error is noticed",
+        requests: 6,
+        rows: 2,
+        setup: TABLE,
+        expectations: &[
+            ("unknown_key.beside_known", "ignored"),
+            ("unknown_key.alone", "ignored"),
+        ],
+        ..NONE
+    },
+    Experiment {
+        id: "E18",
+        question: "Which statements create a streaming pipe?",
+        meaning: "which options a pipe can have",
+        requests: 12,
+        needs_statements: true,
+        setup: &["CREATE TABLE {T} (A NUMBER, B VARCHAR)"],
+        expectations: tables::GRAMMAR_EXPECTED,
+        ..NONE
+    },
+    Experiment {
+        id: "E23",
+        question: "Are channels that differ in case the same?",
+        meaning: "whether two programs can share a channel without noticing",
+        requests: 9,
+        setup: TABLE,
+        expectations: &[
+            ("channel.case_in_addresses", "the same channel"),
+            ("channel.case_in_status", "another channel"),
+            ("channel.name_of_255", "200"),
+            ("channel.name_with_space", "200"),
+        ],
+        ..NONE
+    },
+    Experiment {
+        id: "E25",
+        question: "Which offset tokens are stored as they are?",
+        meaning: "how long and of what an offset may be",
+        requests: 20,
+        rows: 4,
+        setup: TABLE,
+        expectations: &[
+            ("offset.of_1000", "stored"),
+            ("offset.of_4000", "stored"),
+            ("offset.unicode", "stored"),
+        ],
+        ..NONE
+    },
+    Experiment {
+        id: "E26",
+        question: "What do changes of a table do to its open channels?",
+        meaning: "whether rows are lost without an error",
+        requests: 30,
+        rows: 8,
+        needs_statements: true,
+        setup: &[
+            "CREATE TABLE {TRUNCATED} (A NUMBER)",
+            "CREATE TABLE {REPLACED} (A NUMBER)",
+            "CREATE TABLE {WIDENED} (A NUMBER)",
+            "CREATE TABLE {DROPPED} (A NUMBER)",
+        ],
+        expectations: &[
+            ("truncate.append", "200"),
+            ("truncate.rows", "1"),
+            (
+                "replace.status",
+                "ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED",
+            ),
+            ("add_column.append", "200"),
+            ("add_column.value", "2"),
+            (
+                "drop.append",
+                "404 ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED",
+            ),
+        ],
+    },
+    Experiment {
+        id: "E28",
+        question: "What does opening a channel do to rows that are not committed?",
+        meaning: "whether a second program can make the first one lose rows",
+        requests: 10,
+        rows: 3,
+        setup: TABLE,
+        expectations: &[
+            (
+                "open.uncommitted_fails",
+                "409 ERR_CHANNEL_HAS_UNCOMMITTED_DATA",
+            ),
+            ("open.sets_offset", "\"set\""),
+        ],
+        ..NONE
+    },
+    Experiment {
+        id: "E30",
+        question: "Do the counters of a channel survive a reopen and a drop?",
+        meaning: "how a client counts rejected rows",
+        requests: 12,
+        rows: 2,
+        setup: TABLE,
+        expectations: &[
+            ("counters.after_reopen", "kept"),
+            ("counters.after_drop", "zero"),
+            ("offset.after_drop", "null"),
+        ],
+        ..NONE
+    },
+    Experiment {
+        id: "E31",
+        question: "How many names may a status request have?",
+        meaning: "how many channels a client polls at once",
+        requests: 5,
+        setup: TABLE,
+        expectations: &[
+            ("status.no_names", "200"),
+            ("status.unknown_name", "absent"),
+            ("status.repeated_name", "once"),
+            ("status.of_1000_names", "200"),
+            (
+                "status.of_5000_names",
+                "400 ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS",
+            ),
+        ],
+        ..NONE
+    },
+    Experiment {
+        id: "E34",
+        question: "How long does a commit take?",
+        meaning: "how soon rows are durable",
+        requests: 80,
+        rows: 10,
+        setup: TABLE,
+        ..NONE
+    },
+    Experiment {
+        id: "E35",
+        question: "What is an unknown token answered?",
+        meaning: "which answers mean that a token must be renewed",
+        requests: 3,
+        setup: TABLE,
+        expectations: &[("login.unknown_token_status", "401")],
+        ..NONE
+    },
+    Experiment {
+        id: "E36",
+        question: "Which fields does the pipe information have?",
+        meaning: "what the official SDK reads",
+        requests: 1,
+        setup: TABLE,
+        expectations: &[("pipe_info.binary_input_format", "BASE64")],
+        ..NONE
+    },
+    Experiment {
+        id: "E37",
+        question: "Can statements invalidate a channel?",
+        meaning: "how an operator stops a writer",
+        requests: 4,
+        needs_statements: true,
+        setup: TABLE,
+        ..NONE
+    },
+    Experiment {
+        id: "E38",
+        question: "When can a committed row be read?",
+        meaning: "whether a reader sees what a client calls committed",
+        requests: 8,
+        rows: 1,
+        needs_statements: true,
+        setup: TABLE,
+        expectations: &[("visible.when_committed", "yes")],
+    },
+];
