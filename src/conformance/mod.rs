@@ -23,6 +23,7 @@ mod options;
 mod report;
 mod run;
 mod service;
+mod soak;
 
 use self::service::Answer;
 
@@ -32,6 +33,7 @@ pub use self::options::{Options, Progress};
 pub use self::report::{Evidence, Finding, Report, Skipped};
 pub use self::run::{drop_leftover, leftovers, run};
 pub use self::service::Exchange;
+pub use self::soak::{Soak, SoakChannel, SoakReport, soak};
 
 /// Why an experiment ended without a result.
 #[derive(Debug)]

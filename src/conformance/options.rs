@@ -22,6 +22,15 @@ pub enum Progress {
         /// How many experiments there are in all runs.
         of: usize,
     },
+    /// A soak streams.
+    Streaming {
+        /// How many rows were appended so far.
+        rows: u64,
+        /// How long it goes on.
+        left: Duration,
+    },
+    /// The rows of a soak are counted.
+    Counting,
     /// The schema is dropped.
     CleaningUp,
 }
@@ -64,6 +73,12 @@ impl Options {
             transport: None,
             time: Arc::new(SystemClock),
             progress: None,
+        }
+    }
+
+    pub(super) fn progress(&self, step: Progress) {
+        if let Some(observer) = &self.progress {
+            observer(step);
         }
     }
 

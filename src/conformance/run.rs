@@ -35,13 +35,10 @@ pub async fn run(
 ) -> Result<Report> {
     let chosen = chosen(options)?;
     let transport = transport(options)?;
-    let place = Place {
-        database: options.database.clone(),
-        schema: match &options.schema {
-            Some(schema) => schema.clone(),
-            None => format!("{PREFIX}{:08X}", fastrand::u32(..)),
-        },
-    };
+    let mut place = new_place(&options.database);
+    if let Some(schema) = &options.schema {
+        place.schema.clone_from(schema);
+    }
     let mut hidden = Hidden::of(profile, &place.database);
     hidden.name(&place.schema, "<schema>");
     let service = Service::new(
@@ -110,6 +107,14 @@ pub async fn drop_leftover(profile: &Profile, options: &Options, schema: &str) -
     drop_schema(&sql, &place).await.map(drop)
 }
 
+/// A schema that does not exist yet.
+pub(super) fn new_place(database: &str) -> Place {
+    Place {
+        database: database.to_owned(),
+        schema: format!("{PREFIX}{:08X}", fastrand::u32(..)),
+    }
+}
+
 /// The experiments that the options choose.
 fn chosen(options: &Options) -> Result<Vec<&'static Experiment>> {
     let all = experiments();
@@ -125,14 +130,14 @@ fn chosen(options: &Options) -> Result<Vec<&'static Experiment>> {
     Ok(all.iter().filter(is_chosen).collect())
 }
 
-fn transport(options: &Options) -> Result<Arc<dyn Transport>> {
+pub(super) fn transport(options: &Options) -> Result<Arc<dyn Transport>> {
     match &options.transport {
         Some(transport) => Ok(Arc::clone(transport)),
         None => Ok(Arc::new(HttpTransport::builder().build()?)),
     }
 }
 
-fn sql_client(
+pub(super) fn sql_client(
     profile: &Profile,
     options: &Options,
     transport: Arc<dyn Transport>,
@@ -145,12 +150,12 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn schema_name(place: &Place) -> String {
+pub(super) fn quoted_schema(place: &Place) -> String {
     format!("{}.{}", quoted(&place.database), quoted(&place.schema))
 }
 
-async fn drop_schema(sql: &SqlClient, place: &Place) -> Result<Rows> {
-    let statement = format!("DROP SCHEMA IF EXISTS {} CASCADE", schema_name(place));
+pub(super) async fn drop_schema(sql: &SqlClient, place: &Place) -> Result<Rows> {
+    let statement = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted_schema(place));
     sql.query(&Statement::new(statement)).await
 }
 
@@ -164,20 +169,14 @@ struct Run<'o> {
 }
 
 impl Run<'_> {
-    fn progress(&self, step: Progress) {
-        if let Some(observer) = &self.options.progress {
-            observer(step);
-        }
-    }
-
     async fn carry_out(
         &mut self,
         chosen: &[&'static Experiment],
         stop: impl Future<Output = ()> + Send,
     ) -> Result<()> {
-        self.progress(Progress::Preparing);
+        self.options.progress(Progress::Preparing);
         if let Some(sql) = &self.sql {
-            let create = format!("CREATE SCHEMA {}", schema_name(&self.place));
+            let create = format!("CREATE SCHEMA {}", quoted_schema(&self.place));
             sql.query(&Statement::new(create)).await?;
             let version = Statement::new("SELECT CURRENT_VERSION()");
             let version = sql.query(&version).await.ok();
@@ -193,12 +192,12 @@ impl Run<'_> {
         if let Err(why) = ended {
             self.skip_the_rest(chosen, &why);
         }
-        self.progress(Progress::CleaningUp);
+        self.options.progress(Progress::CleaningUp);
         if let Some(sql) = &self.sql
             && let Err(why) = drop_schema(sql, &self.place).await
         {
             tracing::warn!(%why, "the schema could not be dropped");
-            self.report.left_behind.push(schema_name(&self.place));
+            self.report.left_behind.push(quoted_schema(&self.place));
         }
         self.report.conclude();
         Ok(())
@@ -214,7 +213,7 @@ impl Run<'_> {
         for number in 1..=self.options.runs {
             for experiment in chosen {
                 let id = experiment.id;
-                self.progress(Progress::Experiment { id, done, of });
+                self.options.progress(Progress::Experiment { id, done, of });
                 done += 1;
                 if let Err(broken) = self.experiment(experiment, number).await {
                     tracing::debug!(id, why = broken.why, "no result");

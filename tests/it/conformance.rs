@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use snowpipe_streaming::answers::{Answers, POINTS};
-use snowpipe_streaming::conformance::{self, Options, Report};
+use snowpipe_streaming::conformance::{self, Options, Report, Soak};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Fault, Limits, MemoryTransport};
 use snowpipe_streaming::time::TokioClock;
 
@@ -263,4 +263,80 @@ async fn an_unknown_experiment_and_an_unknown_report_are_errors() {
     report["surprise"] = Value::Null;
     let why = Report::from_json(&report.to_string()).unwrap_err();
     assert!(why.to_string().contains("surprise"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_soak_is_exact_under_its_faults() {
+    for seed in 0..2 {
+        let account = Account::with(|e| e);
+        let profile = account.emulator.profile().unwrap();
+        let mut soak = Soak::new(Duration::from_secs(120));
+        soak.seed = seed;
+        let report = conformance::soak(&profile, &account.options(), &soak, pending()).await;
+        let report = report.unwrap();
+        assert!(report.is_exact(), "{report}");
+        assert_eq!(report.channels.len(), 2);
+        for channel in &report.channels {
+            assert!(channel.expected > 1_000, "{report}");
+        }
+        let sessions = |end: &str| report.sessions[end];
+        assert!(
+            sessions("closed") > 0 && sessions("crashed") > 0,
+            "{report}"
+        );
+        assert!(sessions("fenced") > 0, "{report}");
+        assert_eq!(report.faults.len(), 4, "{report}");
+        assert!(report.to_commit_ms.is_some() && report.to_visible_ms.is_some());
+        assert!(report.picture().contains("append to visible"));
+        let left = conformance::leftovers(&profile, &account.options()).await;
+        assert_eq!(left.unwrap(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_soak_notices_rows_that_are_lost() {
+    let account = Account::with(|e| e);
+    let profile = account.emulator.profile().unwrap();
+    let emulator = account.emulator.clone();
+    // A row of the table disappears, and another one is there twice.
+    let meddle = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let schema = conformance::leftovers(&profile, &account.options())
+            .await
+            .unwrap();
+        let table = format!("{DATABASE}.{}.SOAK", schema[0]);
+        emulator
+            .apply_ddl(&format!("TRUNCATE TABLE {table}"))
+            .unwrap();
+        let doubled = "('alone', 100000, NULL), ('alone', 100000, NULL)";
+        emulator
+            .apply_ddl(&format!("INSERT INTO {table} VALUES {doubled}"))
+            .unwrap();
+        pending::<()>().await;
+    };
+    let soak = Soak::new(Duration::from_secs(60));
+    let options = account.options();
+    let report = tokio::select! {
+        report = conformance::soak(&profile, &options, &soak, pending()) => report.unwrap(),
+        () = meddle => unreachable!(),
+    };
+    assert!(!report.is_exact(), "{report}");
+    let alone = &report.channels[0];
+    assert!(
+        alone.lost > 0 && alone.doubled == 1 && alone.beyond > 0,
+        "{report}"
+    );
+    assert!(report.to_string().contains("LOST OR DOUBLED"), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_soak_that_is_stopped_counts_its_rows() {
+    let account = Account::with(|e| e);
+    let profile = account.emulator.profile().unwrap();
+    let stop = tokio::time::sleep(Duration::from_secs(30));
+    let soak = Soak::new(Duration::from_secs(3_600));
+    let report = conformance::soak(&profile, &account.options(), &soak, stop)
+        .await
+        .unwrap();
+    assert!(report.is_exact() && report.seconds < 40.0, "{report}");
 }

@@ -93,6 +93,24 @@ fn nothing_is_done_without_an_agreement() {
     assert_eq!(world.emulator().log().len(), 0);
 }
 
+#[test]
+fn a_short_soak_prints_its_counts_and_writes_a_picture() {
+    let world = World::new();
+    let plan = world.run("conformance --database sandbox --soak 1h --dry-run");
+    assert!(plan.out.contains("1080000 rows"), "{}", plan.out);
+    let soak =
+        "conformance --database sandbox --soak 3s --yes --seed 1 --out s.json --picture s.svg";
+    let run = world.run(soak);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.out.contains("each row is there once"), "{}", run.out);
+    let text = fs::read_to_string(world.path("s.json")).expect("the report");
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(report["channels"][0]["lost"], 0);
+    let picture = fs::read_to_string(world.path("s.svg")).expect("the picture");
+    assert!(picture.starts_with("<svg"), "{picture}");
+    assert_eq!(schemas(&world), Vec::<String>::new());
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_drops_the_schema() {

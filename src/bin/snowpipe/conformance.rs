@@ -3,11 +3,12 @@
 use std::fs;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use snowpipe_streaming::Profile;
-use snowpipe_streaming::conformance::{self, Experiment, Options, Progress, Report};
+use snowpipe_streaming::conformance::{self, Experiment, Options, Progress, Report, Soak};
 
-use crate::account::Account;
+use crate::account::{Account, duration};
 use crate::{Stop, code, names, say, signals};
 
 /// Find out how an account behaves where Snowflake's documentation is silent
@@ -15,6 +16,9 @@ use crate::{Stop, code, names, say, signals};
 /// Creates a schema of its own in a database, carries out experiments in it, and drops it, also after Ctrl-C. Says before it
 /// starts what it needs, and asks. Prints for each point what was expected and what was seen. The report has no secrets and no
 /// names of the account's objects.
+///
+/// With --soak it streams rows with known keys through broken connections, delays, outages, expired tokens, crashes and a
+/// second writer, and then counts them by SQL.
 ///
 /// Exit status: 0 if everything is as expected, 1 if something differs or could not be found out, 2 if the command line or the
 /// profile is wrong, 3 if the run could not begin.
@@ -65,6 +69,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
 
+    /// Instead of the experiments, stream rows through faults for this long and count them
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["only", "list", "schema", "compare"])]
+    soak: Option<Duration>,
+
+    /// With --soak, the rows a second of each of the three writers
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, requires = "soak", value_parser = clap::value_parser!(u64).range(10..=100_000))]
+    rate: u64,
+
+    /// With --soak, the seed of the faults
+    #[arg(long, value_name = "NUMBER", requires = "soak")]
+    seed: Option<u64>,
+
+    /// With --soak, write the latencies as a picture
+    #[arg(long, value_name = "FILE.svg", requires = "soak")]
+    picture: Option<PathBuf>,
+
     /// Compare two reports
     #[arg(long, value_names = ["OLD.json", "NEW.json"], num_args = 2, conflicts_with_all = ["database", "list", "dry_run"])]
     compare: Vec<PathBuf>,
@@ -105,11 +125,10 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         print(&plan);
         return Ok(code::FINE);
     }
-    if let Some(path) = args.out.as_ref().filter(|path| path.exists()) {
+    let mut files = args.out.iter().chain(&args.picture);
+    if let Some(path) = files.find(|path| path.exists()) {
         let path = path.display();
-        return Err(Stop::misused(format!(
-            "{path} exists: choose another file for the report"
-        )));
+        return Err(Stop::misused(format!("{path} exists: choose another file")));
     }
     if !args.yes && !agrees(&plan)? {
         return Err(Stop::misused("nothing was done"));
@@ -118,25 +137,56 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         tidy(&profile, &options, args.yes).await?;
     }
     let stop = signals::listen()?;
+    if let Some(length) = args.soak {
+        return soak(&args, length, &profile, &options, signals::stopped(stop)).await;
+    }
     let report = conformance::run(&profile, &options, signals::stopped(stop)).await;
     let report = report.map_err(|error| Stop::before(&error))?;
-    let json = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
-    if let Some(path) = &args.out {
-        let written = fs::write(path, &json);
-        written.map_err(|why| Stop {
-            code: code::NOT_COMMITTED,
-            why: format!("the report {} cannot be written: {why}", path.display()),
-        })?;
-    }
-    print(&if args.json {
-        json
-    } else {
-        format!("{report}\n")
-    });
+    show(&args, &report, &report.to_string())?;
     Ok(if report.is_as_expected() {
         code::FINE
     } else {
         code::FINDINGS
+    })
+}
+
+async fn soak(
+    args: &Args,
+    length: Duration,
+    profile: &Profile,
+    options: &Options,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<u8, Stop> {
+    let mut soak = Soak::new(length);
+    soak.rate = args.rate;
+    soak.seed = args.seed.unwrap_or(soak.seed);
+    let report = conformance::soak(profile, options, &soak, stop).await;
+    let report = report.map_err(|error| Stop::before(&error))?;
+    if let Some(path) = &args.picture {
+        write(path, &report.picture())?;
+    }
+    show(args, &report, &report.to_string())?;
+    Ok(if report.is_exact() && report.left_behind.is_empty() {
+        code::FINE
+    } else {
+        code::FINDINGS
+    })
+}
+
+/// Writes a report to the file for it, and prints it.
+fn show(args: &Args, report: &impl serde::Serialize, text: &str) -> Result<(), Stop> {
+    let json = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
+    if let Some(path) = &args.out {
+        write(path, &json)?;
+    }
+    print(&if args.json { json } else { format!("{text}\n") });
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Stop> {
+    fs::write(path, text).map_err(|why| Stop {
+        code: code::NOT_COMMITTED,
+        why: format!("{} cannot be written: {why}", path.display()),
     })
 }
 
@@ -149,6 +199,10 @@ fn progress(step: Progress) {
     say::progress(&match step {
         Progress::Preparing => "creating the schema".to_owned(),
         Progress::Experiment { id, done, of } => format!("{id} ({} of {of})", done + 1),
+        Progress::Streaming { rows, left } => {
+            format!("{rows} rows appended, {} s left", left.as_secs())
+        }
+        Progress::Counting => "counting the rows".to_owned(),
         _ => "dropping the schema".to_owned(),
     });
 }
@@ -160,6 +214,18 @@ fn list() -> String {
 
 /// What a run does, needs and costs.
 fn plan(args: &Args, profile: &Profile, database: &str) -> Result<String, Stop> {
+    if let Some(length) = args.soak {
+        let rows = length.as_secs().saturating_mul(args.rate).saturating_mul(3);
+        return Ok(format!(
+            "account {}, role {}: rows are streamed for {} s in a schema of its own in {database}, which is dropped in the end.\n\
+             It needs CREATE SCHEMA on the database, USAGE on a warehouse, and appends about {rows} rows ({} MB).\n\
+             Once a second a statement looks for a row, so the warehouse runs all the time.\n",
+            profile.account(),
+            profile.role().unwrap_or("the user's default role"),
+            length.as_secs(),
+            rows.saturating_mul(120) / 1_000_000,
+        ));
+    }
     let chosen = |one: &&Experiment| {
         let is_wanted = |id: &String| id.eq_ignore_ascii_case(one.id);
         let has_statements = args.schema.is_none() || !one.needs_statements;

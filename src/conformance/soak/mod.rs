@@ -1,0 +1,266 @@
+//! A soak: rows with known keys are streamed through faults for as long as is asked, and then counted.
+
+mod ledger;
+mod network;
+mod picture;
+mod result;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::ledger::{Latencies, Ledger};
+use self::network::FaultyNetwork;
+pub use self::result::{SoakChannel, SoakReport};
+use self::writer::Writer;
+use super::lab::{Place, qualified};
+use super::options::{Options, Progress};
+use super::run::{drop_schema, new_place, quoted_schema, sql_client, transport};
+use crate::config::Profile;
+use crate::sql::{SqlClient, Statement};
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::pipe::PipePath;
+
+const TABLE: &str = "SOAK";
+/// The channels, each with the number of its writers. Two writers of a channel take it from each other.
+const CHANNELS: [(&str, u64); 2] = [("alone", 1), ("contended", 2)];
+/// How long the rows of a channel may take to be committed and visible in the end.
+const MOST_END: Duration = Duration::from_secs(300);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a soak takes, and how much it streams.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Soak {
+    /// How long rows are streamed.
+    pub duration: Duration,
+    /// Rows a second of each writer; there are three.
+    pub rate: u64,
+    /// The seed of the faults and of the writers' decisions.
+    pub seed: u64,
+}
+
+impl Soak {
+    /// A soak of this length, with a hundred rows a second of each writer.
+    pub fn new(duration: Duration) -> Self {
+        Self {
+            duration,
+            rate: 100,
+            seed: fastrand::u64(..),
+        }
+    }
+}
+
+/// Streams rows with known keys into a table of its own, counts them, and drops the table with its schema.
+///
+/// Two channels are written: one by a single writer, one by two writers that take it from each other. Each writer streams in
+/// sessions, which end with a close, a crash or the loss of the channel. In between connections break before requests and before
+/// answers, requests are delayed, the network is away for seconds, and tokens expire.
+///
+/// If `stop` resolves, the streaming ends early, and the rows are counted.
+///
+/// Not cancel safe: if the future is dropped, the schema stays. [`leftovers`](super::leftovers) finds it.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`] if the profile is incomplete, any error of a statement, and an error of a writer that every session would
+/// meet, such as a refused login. The schema is dropped all the same.
+pub async fn soak(
+    profile: &Profile,
+    options: &Options,
+    soak: &Soak,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<SoakReport> {
+    let inner = transport(options)?;
+    let sql = sql_client(profile, options, Arc::clone(&inner))?;
+    let place = new_place(&options.database);
+    options.progress(Progress::Preparing);
+    sql.query(&Statement::new(format!(
+        "CREATE SCHEMA {}",
+        quoted_schema(&place)
+    )))
+    .await?;
+    let network = FaultyNetwork::new(inner, soak.seed);
+    let streamed = stream(profile, options, soak, &sql, &place, &network, stop).await;
+    options.progress(Progress::CleaningUp);
+    let left = match drop_schema(&sql, &place).await {
+        Ok(_) => Vec::new(),
+        Err(why) => {
+            tracing::warn!(%why, "the schema could not be dropped");
+            vec![quoted_schema(&place)]
+        }
+    };
+    let mut report = streamed?;
+    report.left_behind = left;
+    Ok(report)
+}
+
+async fn stream(
+    profile: &Profile,
+    options: &Options,
+    soak: &Soak,
+    sql: &SqlClient,
+    place: &Place,
+    network: &FaultyNetwork,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<SoakReport> {
+    let table = qualified(place, TABLE);
+    let create =
+        format!("CREATE TABLE {table} (C VARCHAR NOT NULL, N NUMBER NOT NULL, TEXT VARCHAR)");
+    sql.query(&Statement::new(create)).await?;
+    let begun = Instant::now();
+    let until = begun + soak.duration;
+    let ledgers: BTreeMap<&str, Arc<Ledger>> = CHANNELS
+        .iter()
+        .map(|(name, _)| (*name, Arc::default()))
+        .collect();
+    let mut rng = fastrand::Rng::with_seed(soak.seed);
+    let mut writers: Vec<Writer> = Vec::new();
+    for (channel, count) in CHANNELS {
+        for _ in 0..count {
+            writers.push(Writer {
+                profile: profile.clone(),
+                pipe: PipePath::for_table(&place.database, &place.schema, TABLE)?,
+                channel: channel.to_owned(),
+                network: network.clone(),
+                time: Arc::clone(&options.time),
+                rows: Writer::rows_of(soak.rate),
+                seed: rng.u64(..),
+                ledger: Arc::clone(ledgers.get(channel).ok_or_else(unknown)?),
+                until,
+            });
+        }
+    }
+    let mut tasks = JoinSet::new();
+    for writer in &writers {
+        tasks.spawn(writer.clone().run());
+    }
+    let mut visible = Latencies::default();
+    let [(watched, _), ..] = CHANNELS;
+    let watched = ledgers.get(watched).ok_or_else(unknown)?;
+    let mut ended = Ok(());
+    tokio::pin!(stop);
+    let mut is_stopped = false;
+    while Instant::now() < until && ended.is_ok() && !is_stopped {
+        options.progress(Progress::Streaming {
+            rows: ledgers.values().map(|ledger| ledger.known().appended).sum(),
+            left: until.saturating_duration_since(Instant::now()),
+        });
+        tokio::select! {
+            biased;
+            () = &mut stop => is_stopped = true,
+            Some(done) = tasks.join_next() => ended = joined(done),
+            looked = look(sql, &table, watched, &mut visible) => {
+                // A statement that fails is tried again.
+                if let Err(why) = looked {
+                    tracing::debug!(%why, "a row could not be looked up");
+                }
+                tokio::time::sleep(PAUSE.min(until.saturating_duration_since(Instant::now()))).await;
+            }
+        }
+    }
+    let streamed = begun.elapsed();
+    if is_stopped || ended.is_err() {
+        tasks.shutdown().await;
+    }
+    while let Some(done) = tasks.join_next().await {
+        ended = ended.and(joined(done));
+    }
+    ended?;
+    let mut channels = Vec::new();
+    for (channel, _) in CHANNELS {
+        options.progress(Progress::Counting);
+        let writer = writers.iter().find(|writer| writer.channel == channel);
+        let writer = writer.ok_or_else(unknown)?;
+        channels.push(count(sql, &table, writer).await?);
+    }
+    Ok(SoakReport::new(
+        soak,
+        streamed,
+        channels,
+        &ledgers,
+        visible.sorted(),
+        network.counts(),
+    ))
+}
+
+fn unknown() -> Error {
+    Error::new(ErrorKind::Config, "a channel of the soak has no writer")
+}
+
+fn joined(done: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    done.unwrap_or_else(|why| {
+        let error = Error::new(ErrorKind::Protocol, "a writer of the soak panicked");
+        Err(error.with_source(why))
+    })
+}
+
+/// Waits until the row that was committed last is visible, and notes how long it took since it was appended.
+async fn look(
+    sql: &SqlClient,
+    table: &str,
+    ledger: &Ledger,
+    visible: &mut Latencies,
+) -> Result<()> {
+    let Some((row, appended)) = ledger.known().newest.take() else {
+        return Ok(());
+    };
+    let [(channel, _), ..] = CHANNELS;
+    let statement = format!("SELECT COUNT(*) FROM {table} WHERE C = ? AND N = {row}");
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let rows = sql.query(&Statement::new(&statement).bind(channel)).await?;
+        let found = rows.rows.first().and_then(|row| row.first());
+        if found != Some(&Some("0".to_owned())) {
+            visible.add(appended.elapsed());
+            return Ok(());
+        }
+        tokio::time::sleep(pause).await;
+        pause = PAUSE.min(pause * 2);
+    }
+}
+
+/// Counts the rows of a channel after everything.
+async fn count(sql: &SqlClient, table: &str, writer: &Writer) -> Result<SoakChannel> {
+    let deadline = Instant::now() + MOST_END;
+    let committed = loop {
+        match writer.last_committed().await {
+            Ok(last) => break last,
+            Err(error) if Instant::now() < deadline => tracing::debug!(%error, "again"),
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    let expected = committed.map_or(0, |last| last + 1);
+    let statement = format!(
+        "SELECT COUNT(*), COUNT(DISTINCT N), COALESCE(SUM(CASE WHEN N >= {expected} THEN 1 ELSE 0 END), 0) FROM {table} WHERE C = ?"
+    );
+    loop {
+        let statement = Statement::new(&statement).bind(&writer.channel);
+        let found = sql.query(&statement).await?;
+        let mut numbers = found.rows.iter().flatten();
+        let mut number = || {
+            let text = numbers.next().and_then(Option::as_deref);
+            text.and_then(|text| text.parse::<u64>().ok())
+                .ok_or_else(|| Error::new(ErrorKind::Protocol, "a count of the soak is no number"))
+        };
+        let (rows, distinct, beyond) = (number()?, number()?, number()?);
+        let counted = SoakChannel {
+            name: writer.channel.clone(),
+            expected,
+            lost: expected.saturating_sub(distinct - beyond.min(distinct)),
+            doubled: rows - distinct,
+            beyond,
+        };
+        // What is committed may take a moment to be visible.
+        if counted.lost == 0 || Instant::now() > deadline {
+            return Ok(counted);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
