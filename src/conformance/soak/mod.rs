@@ -30,6 +30,8 @@ const TABLE: &str = "SOAK";
 const CHANNELS: [(&str, u64); 2] = [("alone", 1), ("contended", 2)];
 /// How long the rows of a channel may take to be committed and visible in the end.
 const MOST_END: Duration = Duration::from_secs(300);
+/// How often the progress is reported.
+const BETWEEN_PROGRESS: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -145,12 +147,15 @@ async fn stream(
     let watched = ledgers.get(watched).ok_or_else(unknown)?;
     let mut ended = Ok(());
     tokio::pin!(stop);
-    let mut is_stopped = false;
+    let (mut is_stopped, mut told) = (false, None);
     while Instant::now() < until && ended.is_ok() && !is_stopped {
-        options.progress(Progress::Streaming {
-            rows: ledgers.values().map(|ledger| ledger.known().appended).sum(),
-            left: until.saturating_duration_since(Instant::now()),
-        });
+        if told.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_PROGRESS) {
+            told = Some(Instant::now());
+            options.progress(Progress::Streaming {
+                rows: ledgers.values().map(|ledger| ledger.known().appended).sum(),
+                left: until.saturating_duration_since(Instant::now()),
+            });
+        }
         tokio::select! {
             biased;
             () = &mut stop => is_stopped = true,

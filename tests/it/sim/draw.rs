@@ -274,8 +274,9 @@ fn takeover_only(rng: &mut fastrand::Rng, plan: &mut Plan, channel: usize, span_
     plan.steps = vec![(rng.u64(..span_ms), rival)];
 }
 
-/// An answer to each point that the protocol leaves open.
+/// An answer to each point that the protocol leaves open. However many points there are, `rng` is used once.
 pub fn answers(rng: &mut fastrand::Rng) -> Answers {
+    let rng = &mut rng.fork();
     let answers = Answers::default();
     POINTS.iter().fold(answers, |answers, point| {
         let word = *pick::<&str>(rng, point.words);
