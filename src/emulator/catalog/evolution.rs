@@ -49,7 +49,7 @@ impl Evolution {
         for row in rows {
             let Some(fields) = str::from_utf8(row)
                 .ok()
-                .and_then(|row| Fields::read(row).ok())
+                .and_then(|row| Fields::of_row(row).ok())
             else {
                 continue;
             };

@@ -57,6 +57,22 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// Reads a row, which is a JSON object in which no object has a key twice, however deep it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read), also of the nested objects.
+    pub(crate) fn of_row(row: &'a str) -> Result<Self, String> {
+        let fields = Self::read(row)?;
+        let mut nested = fields.iter();
+        let twice = nested.find_map(|(_, value)| repeated_within(value.get()));
+        drop(nested);
+        match twice {
+            Some(key) => Err(format!("a nested object has the key {key:?} twice")),
+            None => Ok(fields),
+        }
+    }
+
     /// The keys and their values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.fields.iter().map(|(key, value)| (&**key, *value))
@@ -103,6 +119,57 @@ fn repeated<'f>(fields: &'f [(Cow<'_, str>, &RawValue)]) -> Option<&'f Cow<'f, s
         before.any(|(other, _)| other == *key)
     });
     twice.map(|(_, key)| key)
+}
+
+/// A key that an object in `value`, which is JSON, has more than once. No recursion, because the depth is the client's choice.
+fn repeated_within(value: &str) -> Option<String> {
+    if !value.starts_with(['{', '[']) {
+        return None;
+    }
+    // The keys of each object that is open; none for an array.
+    let mut open: Vec<Vec<Cow<'_, str>>> = Vec::new();
+    let mut rest = value;
+    while let Some(place) = rest.find(['{', '}', '[', ']', '"']) {
+        let (found, behind) = (rest.as_bytes().get(place), rest.get(place + 1..)?);
+        rest = behind;
+        match found {
+            Some(b'{' | b'[') => open.push(Vec::new()),
+            Some(b'}' | b']') => {
+                let mut keys = open.pop()?;
+                keys.sort_unstable();
+                let mut pairs = keys.windows(2);
+                let twice = pairs.find_map(|pair| match pair {
+                    [one, other] if one == other => Some(one.to_string()),
+                    _ => None,
+                });
+                if twice.is_some() {
+                    return twice;
+                }
+            }
+            _ => {
+                let end = end_of_string(behind)?;
+                rest = behind.get(end + 1..)?;
+                if rest.trim_start().starts_with(':') {
+                    let text = value.get(value.len() - behind.len() - 1..value.len() - rest.len());
+                    let Key(key) = serde_json::from_str(text?).ok()?;
+                    open.last_mut()?.push(key);
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Where the quote stands that ends the string whose content `text` begins with.
+fn end_of_string(text: &str) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let place = from + text.get(from..)?.find(['"', '\\'])?;
+        if text.as_bytes().get(place) == Some(&b'"') {
+            return Some(place);
+        }
+        from = place + 2;
+    }
 }
 
 impl<'de> Deserialize<'de> for Object<'de> {
@@ -164,6 +231,33 @@ mod tests {
             let text = format!(r#"{{"B":1,{more}"A":2,"\u0042":1}}"#);
             let why = Fields::read(&text).expect_err("a key twice");
             assert_eq!(why, r#"the object has the key "B" twice"#);
+        }
+    }
+
+    #[test]
+    fn a_key_that_occurs_twice_in_a_nested_object_is_refused() {
+        let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for (nested, key) in [
+            (r#"{"a":1,"a":1}"#.to_owned(), Some("a")),
+            (
+                r#"[0, {"b" : {"a":[], "x":"{", "\u0061" :1}}]"#.to_owned(),
+                Some("a"),
+            ),
+            (r#"{"a\"":1,"b":2,"a\"":3}"#.to_owned(), Some("a\"")),
+            (r#"{"é\\":1,"é\\":3}"#.to_owned(), Some("é\\")),
+            (deep(r#"{"a":1,"a":1}"#), Some("a")),
+            (
+                r#"{"a":{"a":"a","b":["a","a"]},"b":{"a":1},"A":"\"a\":1,\"a\":2"}"#.to_owned(),
+                None,
+            ),
+            (r#"[{"a":1},{"a":1},"a","a"]"#.to_owned(), None),
+            (r#""{\"a\":1,\"a\":2}""#.to_owned(), None),
+            (deep("1"), None),
+        ] {
+            let row = format!(r#"{{"first": 1, "V": {nested}, "last": 2}}"#);
+            let why = Fields::of_row(&row).err();
+            let expected = key.map(|key| format!("a nested object has the key {key:?} twice"));
+            assert_eq!(why, expected, "{:.100}", row);
         }
     }
 

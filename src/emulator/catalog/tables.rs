@@ -150,14 +150,15 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Why the row is rejected: it is not a JSON object, a value does not fit its column, or a NOT NULL column has none.
+    /// Why the row is rejected: it is not a JSON object, it or an object in it has a key twice, a value does not fit its column, or
+    /// a NOT NULL column has none.
     pub fn land(&self, pipe: &Pipe, row: &str, now: SystemTime) -> Result<Vec<Cell>, String> {
         if !row.trim_start().starts_with('{') {
             serde_json::from_str::<&RawValue>(row)
                 .map_err(|why| format!("the row is not JSON: {why}"))?;
             return Err("the row is not a JSON object".to_owned());
         }
-        let fields = Fields::read(row)?;
+        let fields = Fields::of_row(row)?;
         match &pipe.mapping {
             Mapping::ByName(MatchBy::CaseSensitive) => {
                 self.fill(now, |_, column| match fields.get(&column.name) {
