@@ -69,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
         println!("landed: {row}");
     }
     for row in emulator.error_rows("LAB.PUBLIC.READING")? {
-        println!("rejected: {} ({})", row.payload, row.message);
+        println!("rejected: {} ({})", row.payload, row.error);
     }
     Ok(())
 }

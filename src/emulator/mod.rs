@@ -51,6 +51,7 @@ pub mod tables {
 pub use self::builder::EmulatorBuilder;
 pub use self::catalog::binary::BinaryFormat;
 pub use self::catalog::coercion::DataType;
+pub use self::catalog::row_error::RowError;
 pub use self::channels::committed_rows::CommittedRows;
 pub use self::channels::limits::Limits;
 #[cfg(feature = "emulator-server")]

@@ -128,6 +128,14 @@ async fn tables_channels_and_requests_can_be_queried() {
     let errors = rig.get(&format!("tables/{TABLE}/errors")).await;
     assert_eq!(errors["count"], 1);
     assert_eq!(errors["rows"][0]["payload"], bad.to_string());
+    for (key, value) in [
+        ("code", "100038"),
+        ("sql_state", "22018"),
+        ("message", "Numeric value 'none' is not recognized"),
+        ("column", "N"),
+    ] {
+        assert_eq!(errors["rows"][0][key], value);
+    }
 
     let channels = rig.get("channels").await;
     let only = &channels["channels"][0];

@@ -186,7 +186,7 @@ class Session:
         status = channel.get_channel_status()
         equal(status.latest_offset_token, "4")
         equal((status.rows_parsed_count, status.rows_inserted_count, status.rows_error_count), (4, 3, 1))
-        equal(status.last_error_message, "the row is not a JSON object")
+        equal(status.last_error_message, "100069 (22P02): Error parsing JSON: the row is not a JSON object")
         equal(status.last_error_offset_token_upper_bound, "4")
         equal(status.last_error_timestamp is None, False)
         equal(status.server_avg_processing_latency > datetime.timedelta(0), True)

@@ -222,9 +222,12 @@ pub(crate) fn error_rows(emulator: &Emulator, name: &str, page: &Page) -> Result
             break;
         }
         for row in rows {
-            bytes += row.payload.len() + row.message.len();
+            bytes += row.payload.len() + row.error.message.len();
             listed.push(json!({
-                "message": row.message,
+                "code": row.error.code,
+                "sql_state": row.error.sql_state,
+                "message": row.error.message,
+                "column": row.error.column,
                 "payload": row.payload,
                 "offset_token_lower_bound": row.offset_token_lower_bound,
                 "offset_token_upper_bound": row.offset_token_upper_bound,

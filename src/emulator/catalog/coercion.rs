@@ -11,6 +11,7 @@ use super::binary::BinaryFormat;
 use super::cell::Cell;
 use super::datetime::{self, Zone};
 use super::decimal;
+use super::row_error::RowError;
 
 const MAX_VARCHAR: u32 = 134_217_728;
 pub(crate) const DEFAULT_VARCHAR: u32 = 16_777_216;
@@ -216,7 +217,7 @@ pub(crate) enum Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    pub(crate) fn from_json(raw: &'a RawValue) -> Result<Self, String> {
+    pub(crate) fn from_json(raw: &'a RawValue) -> Result<Self, RowError> {
         let text = raw.get();
         Ok(match text.as_bytes().first() {
             Some(b'n') => Self::Null,
@@ -227,7 +228,7 @@ impl<'a> Input<'a> {
                 Some(plain) => Self::Text(plain.into()),
                 None => Self::Text(
                     serde_json::from_str::<String>(text)
-                        .map_err(|why| format!("the string cannot be read: {why}"))?
+                        .map_err(RowError::json)?
                         .into(),
                 ),
             },
@@ -236,7 +237,7 @@ impl<'a> Input<'a> {
     }
 
     /// A cell as the input of another type: the second half of `$1:A::INT` into a VARCHAR column.
-    pub(crate) fn from_cell(cell: &'a Cell, of: DataType) -> Result<Self, String> {
+    pub(crate) fn from_cell(cell: &'a Cell, of: DataType) -> Result<Self, RowError> {
         Ok(match cell {
             Cell::Null => Self::Null,
             Cell::Boolean(value) => Self::Boolean(*value),
@@ -245,7 +246,7 @@ impl<'a> Input<'a> {
             Cell::Text(text) if matches!(of, DataType::Number { .. }) => Self::Number(text.into()),
             Cell::Text(text) => Self::Text(text.into()),
             Cell::Json(text) => {
-                let raw: &RawValue = serde_json::from_str(text).map_err(|why| why.to_string())?;
+                let raw: &RawValue = serde_json::from_str(text).map_err(RowError::json)?;
                 Self::from_json(raw)?
             }
             Cell::Binary(bytes) => Self::Text(
@@ -261,22 +262,12 @@ impl<'a> Input<'a> {
     }
 
     /// The value as JSON text.
-    fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         match self {
             Self::Null => "null".to_owned(),
             Self::Boolean(value) => value.to_string(),
             Self::Number(text) | Self::Nested(text) => text.clone().into_owned(),
             Self::Text(text) => serde_json::Value::from(text.as_ref()).to_string(),
-        }
-    }
-
-    /// The value as an error message shows it.
-    fn shown(&self) -> String {
-        const MOST: usize = 100;
-        let text = self.to_json();
-        match text.char_indices().nth(MOST) {
-            Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-            None => text,
         }
     }
 }
@@ -291,7 +282,7 @@ fn without_escapes(text: &str) -> Option<&str> {
 
 impl DataType {
     /// The cell that `input` lands as, or why it does not.
-    pub(crate) fn land(self, input: &Input<'_>, rules: Rules) -> Result<Cell, String> {
+    pub(crate) fn land(self, input: &Input<'_>, rules: Rules) -> Result<Cell, RowError> {
         if *input == Input::Null {
             return Ok(if self == Self::Variant && !rules.sql_null {
                 Cell::Json("null".to_owned())
@@ -299,11 +290,20 @@ impl DataType {
                 Cell::Null
             });
         }
-        let refused = || format!("{} is not a value of type {self}", input.shown());
+        let refused = || RowError::refused(input, self);
         match self {
             Self::Varchar(length) => land_text(input, length).unwrap_or_else(|| Err(refused())),
             Self::Number { precision, scale } => match input {
-                Input::Number(text) | Input::Text(text) => decimal::land(text, precision, scale),
+                Input::Number(text) | Input::Text(text) => {
+                    decimal::land(text, precision, scale).map_err(|_| {
+                        // What is a number, and none of these, has too many digits.
+                        if is_number(text) {
+                            RowError::out_of_range(text, self)
+                        } else {
+                            refused()
+                        }
+                    })
+                }
                 _ => Err(refused()),
             },
             Self::Float => land_float(input).ok_or_else(refused),
@@ -312,11 +312,10 @@ impl DataType {
                 let Input::Text(text) = input else {
                     return Err(refused());
                 };
-                let bytes = rules.binary.decode(text).ok_or_else(|| {
-                    format!("{} is not BINARY in {}", input.shown(), rules.binary)
-                })?;
+                let bytes = rules.binary.decode(text);
+                let bytes = bytes.ok_or_else(|| RowError::not_binary(text, rules.binary))?;
                 if bytes.len() > usize::try_from(length).unwrap_or(usize::MAX) {
-                    return Err(format!("{} bytes are too long for {self}", bytes.len()));
+                    return Err(RowError::bytes_too_long(bytes.len(), self));
                 }
                 Ok(Cell::Binary(bytes))
             }
@@ -354,18 +353,18 @@ impl DataType {
         self,
         input: &Input<'_>,
         read: impl Fn(&str) -> Option<String>,
-    ) -> Result<Cell, String> {
+    ) -> Result<Cell, RowError> {
         let text = match input {
             Input::Text(text) | Input::Number(text) => read(text),
             _ => None,
         };
         text.map(Cell::Text)
-            .ok_or_else(|| format!("{} is not a value of type {self}", input.shown()))
+            .ok_or_else(|| RowError::refused(input, self))
     }
 }
 
 /// Text for VARCHAR; `None` where the value has no text form.
-fn land_text(input: &Input<'_>, length: u32) -> Option<Result<Cell, String>> {
+fn land_text(input: &Input<'_>, length: u32) -> Option<Result<Cell, RowError>> {
     let text = match input {
         Input::Text(text) | Input::Number(text) => text.clone().into_owned(),
         Input::Boolean(value) => value.to_string(),
@@ -375,10 +374,7 @@ fn land_text(input: &Input<'_>, length: u32) -> Option<Result<Cell, String>> {
     let limit = usize::try_from(length).unwrap_or(usize::MAX);
     // Counting characters is only needed where the bytes do not already settle it.
     Some(if text.len() > limit && text.chars().count() > limit {
-        Err(format!(
-            "a string of {} characters is too long for VARCHAR({length})",
-            text.chars().count()
-        ))
+        Err(RowError::too_long(&text))
     } else {
         Ok(Cell::Text(text))
     })
@@ -398,6 +394,13 @@ pub(crate) fn compact(json: &str) -> String {
         is_kept
     };
     json.chars().filter(is_kept).collect()
+}
+
+/// Whether a text is a number of any length.
+pub(crate) fn is_number(text: &str) -> bool {
+    let text = text.trim();
+    // The words for what is no number parse as well.
+    text.contains(|digit: char| digit.is_ascii_digit()) && text.parse::<f64>().is_ok()
 }
 
 /// A number, or one of the words for what is none.

@@ -24,7 +24,8 @@ fn land(of: &str, json: &str) -> Result<Cell, String> {
 fn land_with(of: &str, json: &str, rules: Rules) -> Result<Cell, String> {
     let raw: &RawValue = serde_json::from_str(json).expect("the test writes JSON");
     let of: DataType = of.parse().expect("the test writes a type");
-    of.land(&Input::from_json(raw)?, rules)
+    let landed = Input::from_json(raw).and_then(|input| of.land(&input, rules));
+    landed.map_err(|why| why.to_string())
 }
 
 fn text(value: &str) -> Result<Cell, String> {
@@ -44,11 +45,11 @@ fn varchar_takes_strings_numbers_and_booleans_of_a_fitting_length() {
     assert_eq!(land("varchar(3)", r#""äöü""#), text("äöü"));
     assert_eq!(
         land("varchar(3)", r#""abcd""#),
-        Err("a string of 4 characters is too long for VARCHAR(3)".to_owned())
+        Err("100078 (22000): String 'abcd' is too long and would be truncated".to_owned())
     );
     assert_eq!(
         land("char", r#""ab""#),
-        Err("a string of 2 characters is too long for VARCHAR(1)".to_owned())
+        Err("100078 (22000): String 'ab' is too long and would be truncated".to_owned())
     );
     assert_eq!(
         land("varchar", r#"{ "a b" : [ 1.10, "\" }" ] }"#),
@@ -77,11 +78,11 @@ fn numbers_are_exact() {
     );
     assert_eq!(
         land("DECIMAL(7,2)", r#""abc""#),
-        Err("\"abc\" is not a number".to_owned())
+        Err("100038 (22018): Numeric value 'abc' is not recognized".to_owned())
     );
     assert_eq!(
         land("DECIMAL(7,2)", "123456"),
-        Err("123456 is out of the range of NUMBER(7,2)".to_owned())
+        Err("100071 (22000): Failed to cast variant value 123456 to FIXED".to_owned())
     );
     assert!(land("number", "true").is_err());
     assert!(land("number", "[1]").is_err());
@@ -162,15 +163,15 @@ fn binary_follows_the_pipe() {
     );
     assert_eq!(
         land("binary", r#""00zz!""#),
-        Err(r#""00zz!" is not BINARY in BASE64"#.to_owned())
+        Err("100115 (22000): The following string is not a legal BASE64 value: '00zz!'".to_owned())
     );
     assert_eq!(
         land_with("binary", r#""0""#, custom),
-        Err(r#""0" is not BINARY in HEX"#.to_owned())
+        Err("100115 (22000): The following string is not a legal HEX value: '0'".to_owned())
     );
     assert_eq!(
         land("binary(1)", r#""AP8=""#),
-        Err("2 bytes are too long for BINARY(1)".to_owned())
+        Err("100078 (22000): 2 bytes are too long for BINARY(1) and would be truncated".to_owned())
     );
     assert!(land("binary", "1").is_err());
 }
@@ -197,7 +198,7 @@ fn moments_are_sortable_text() {
     assert_eq!(land("date", "86400"), text("1970-01-02"));
     assert_eq!(
         land("date", r#""tomorrow""#),
-        Err(r#""tomorrow" is not a value of type DATE"#.to_owned())
+        Err("100040 (22007): Date 'tomorrow' is not recognized".to_owned())
     );
     assert!(land("datetime", "true").is_err());
     assert!(land("datetime", "1.5").is_err());
@@ -269,4 +270,65 @@ fn a_cast_cell_keeps_its_type() {
         Input::from_cell(&nested, DataType::Variant),
         Ok(Input::Nested("[1]".into()))
     );
+}
+
+#[test]
+fn each_refusal_has_a_code_and_names_the_value() {
+    for (of, json, why) in [
+        (
+            "NUMBER(4,0)",
+            r#""12345""#,
+            "100071 (22000): Failed to cast variant value 12345 to FIXED",
+        ),
+        (
+            "NUMBER",
+            r#""NaN""#,
+            "100038 (22018): Numeric value 'NaN' is not recognized",
+        ),
+        (
+            "NUMBER",
+            "[1]",
+            "100071 (22000): Failed to cast variant value [1] to FIXED",
+        ),
+        (
+            "FLOAT",
+            r#""x""#,
+            "100038 (22018): Numeric value 'x' is not recognized",
+        ),
+        (
+            "BOOLEAN",
+            r#""maybe""#,
+            "100037 (22018): Boolean value 'maybe' is not recognized",
+        ),
+        (
+            "BOOLEAN",
+            "1",
+            "100071 (22000): Failed to cast variant value 1 to BOOLEAN",
+        ),
+        (
+            "TIME",
+            r#""soon""#,
+            "100108 (22007): Time 'soon' is not recognized",
+        ),
+        (
+            "TIMESTAMP_NTZ",
+            r#""soon""#,
+            "100035 (22007): Timestamp 'soon' is not recognized",
+        ),
+        (
+            "OBJECT",
+            r#""[1]""#,
+            "100071 (22000): Failed to cast variant value \"[1]\" to OBJECT",
+        ),
+        (
+            "ARRAY",
+            "1",
+            "100071 (22000): Failed to cast variant value 1 to ARRAY",
+        ),
+    ] {
+        assert_eq!(land(of, json), Err(why.to_owned()), "{of} {json}");
+    }
+    let long = format!("\"{}\"", "x".repeat(1000));
+    let why = land("DATE", &long).expect_err("no date");
+    assert!(why.len() < 200, "{why}");
 }

@@ -9,6 +9,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::row_error::RowError;
+
 /// Fields that are compared with each other one by one. Beyond, they are sorted.
 const FEW: usize = 16;
 
@@ -35,9 +37,8 @@ impl<'a> Fields<'a> {
     ///
     /// Why `text` is none, or which key it has twice: Snowflake refuses these unless `ALLOW_DUPLICATE` is set, which a streaming
     /// pipe cannot have.
-    pub(crate) fn read(text: &'a str) -> Result<Self, String> {
-        let Object(mut fields) =
-            serde_json::from_str(text).map_err(|why| format!("the row is not JSON: {why}"))?;
+    pub(crate) fn read(text: &'a str) -> Result<Self, RowError> {
+        let Object(mut fields) = serde_json::from_str(text).map_err(RowError::json)?;
         let twice = if fields.len() <= FEW {
             repeated(&fields)
         } else {
@@ -49,7 +50,9 @@ impl<'a> Fields<'a> {
             })
         };
         if let Some(key) = twice {
-            return Err(format!("the object has the key {key:?} twice"));
+            return Err(RowError::json(format!(
+                "duplicate object attribute {key:?}"
+            )));
         }
         Ok(Self {
             fields,
@@ -62,13 +65,15 @@ impl<'a> Fields<'a> {
     /// # Errors
     ///
     /// Those of [`read`](Self::read), also of the nested objects.
-    pub(crate) fn of_row(row: &'a str) -> Result<Self, String> {
+    pub(crate) fn of_row(row: &'a str) -> Result<Self, RowError> {
         let fields = Self::read(row)?;
         let mut nested = fields.iter();
         let twice = nested.find_map(|(_, value)| repeated_within(value.get()));
         drop(nested);
         match twice {
-            Some(key) => Err(format!("a nested object has the key {key:?} twice")),
+            Some(key) => Err(RowError::json(format!(
+                "duplicate object attribute {key:?}"
+            ))),
             None => Ok(fields),
         }
     }
@@ -230,7 +235,10 @@ mod tests {
         for more in ["", &many] {
             let text = format!(r#"{{"B":1,{more}"A":2,"\u0042":1}}"#);
             let why = Fields::read(&text).expect_err("a key twice");
-            assert_eq!(why, r#"the object has the key "B" twice"#);
+            assert_eq!(
+                why.message,
+                r#"Error parsing JSON: duplicate object attribute "B""#
+            );
         }
     }
 
@@ -255,8 +263,9 @@ mod tests {
             (deep("1"), None),
         ] {
             let row = format!(r#"{{"first": 1, "V": {nested}, "last": 2}}"#);
-            let why = Fields::of_row(&row).err();
-            let expected = key.map(|key| format!("a nested object has the key {key:?} twice"));
+            let why = Fields::of_row(&row).err().map(|why| why.message);
+            let expected =
+                key.map(|key| format!("Error parsing JSON: duplicate object attribute {key:?}"));
             assert_eq!(why, expected, "{:.100}", row);
         }
     }

@@ -9,5 +9,6 @@ pub(crate) mod decimal;
 pub(crate) mod evolution;
 pub(crate) mod fields;
 pub(crate) mod object_name;
+pub(crate) mod row_error;
 pub(crate) mod tables;
 pub(crate) mod transforms;

@@ -12,6 +12,7 @@ use super::cell::Cell;
 use super::coercion::{DataType, Input, Rules};
 use super::fields::Fields;
 use super::object_name::ObjectName;
+use super::row_error::RowError;
 use super::transforms::Transform;
 
 /// The suffix of a default pipe's name after the name of its table.
@@ -152,17 +153,16 @@ impl Table {
     ///
     /// Why the row is rejected: it is not a JSON object, it or an object in it has a key twice, a value does not fit its column, or
     /// a NOT NULL column has none.
-    pub fn land(&self, pipe: &Pipe, row: &str, now: SystemTime) -> Result<Vec<Cell>, String> {
+    pub fn land(&self, pipe: &Pipe, row: &str, now: SystemTime) -> Result<Vec<Cell>, RowError> {
         if !row.trim_start().starts_with('{') {
-            serde_json::from_str::<&RawValue>(row)
-                .map_err(|why| format!("the row is not JSON: {why}"))?;
-            return Err("the row is not a JSON object".to_owned());
+            serde_json::from_str::<&RawValue>(row).map_err(RowError::json)?;
+            return Err(RowError::json("the row is not a JSON object"));
         }
         let fields = Fields::of_row(row)?;
         match &pipe.mapping {
             Mapping::ByName(MatchBy::CaseSensitive) => {
                 self.fill(now, |_, column| match fields.get(&column.name) {
-                    Some(raw) => column.land(&Input::from_json(raw)?, pipe.rules).map(Some),
+                    Some(raw) => column.land_json(raw, pipe.rules).map(Some),
                     None => Ok(None),
                 })
             }
@@ -176,7 +176,7 @@ impl Table {
                 self.fill(now, |_, column| {
                     let exact = fields.get(&column.name);
                     match exact.or_else(|| in_any_case(&column.name)) {
-                        Some(raw) => column.land(&Input::from_json(raw)?, pipe.rules).map(Some),
+                        Some(raw) => column.land_json(raw, pipe.rules).map(Some),
                         None => Ok(None),
                     }
                 })
@@ -209,20 +209,17 @@ impl Table {
     pub(crate) fn fill(
         &self,
         now: SystemTime,
-        mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, String>,
-    ) -> Result<Vec<Cell>, String> {
+        mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, RowError>,
+    ) -> Result<Vec<Cell>, RowError> {
         let mut cells = Vec::with_capacity(self.columns.len());
         for (position, column) in self.columns.iter().enumerate() {
             let cell = match value(position, column) {
                 Ok(Some(cell)) => cell,
                 Ok(None) => column.default_cell(now)?,
-                Err(why) => return Err(format!("column {}: {why}", column.name)),
+                Err(why) => return Err(why.in_column(&column.name)),
             };
             if cell == Cell::Null && !column.nullable {
-                return Err(format!(
-                    "column {} is NOT NULL and has no value",
-                    column.name
-                ));
+                return Err(RowError::null().in_column(&column.name));
             }
             cells.push(cell);
         }
@@ -231,12 +228,16 @@ impl Table {
 }
 
 impl Column {
-    fn land(&self, input: &Input<'_>, rules: Rules) -> Result<Cell, String> {
+    fn land(&self, input: &Input<'_>, rules: Rules) -> Result<Cell, RowError> {
         self.data_type.land(input, rules)
     }
 
+    fn land_json(&self, raw: &RawValue, rules: Rules) -> Result<Cell, RowError> {
+        self.land(&Input::from_json(raw)?, rules)
+    }
+
     /// Lands a value of another type. Bytes have no text form of their own, so they stay as they are.
-    fn land_cell(&self, cell: &Cell, of: DataType, rules: Rules) -> Result<Cell, String> {
+    fn land_cell(&self, cell: &Cell, of: DataType, rules: Rules) -> Result<Cell, RowError> {
         match (cell, self.data_type) {
             (Cell::Null, _) | (Cell::Binary(_), DataType::Binary(_)) => Ok(cell.clone()),
             _ => self.land(&Input::from_cell(cell, of)?, rules),
@@ -251,13 +252,13 @@ impl Column {
         }
     }
 
-    fn default_cell(&self, now: SystemTime) -> Result<Cell, String> {
+    fn default_cell(&self, now: SystemTime) -> Result<Cell, RowError> {
         match &self.default {
             None => Ok(Cell::Null),
             Some(ColumnDefault::Constant(cell)) => Ok(cell.clone()),
             Some(ColumnDefault::CurrentTimestamp) => {
                 let instant = jiff::Timestamp::try_from(now)
-                    .map_err(|why| format!("column {}: {why}", self.name))?
+                    .map_err(|why| RowError::new("100035", "22007", why.to_string()))?
                     .to_zoned(jiff::tz::TimeZone::UTC)
                     .datetime();
                 let text = match self.data_type {
@@ -282,7 +283,7 @@ impl Selected {
         row: &str,
         fields: &Fields<'_>,
         rules: Rules,
-    ) -> Result<Cell, String> {
+    ) -> Result<Cell, RowError> {
         let Some((first, rest)) = self.path.split_first() else {
             return self.cast_into(column, &Input::Nested(row.trim().into()), rules);
         };
@@ -300,7 +301,12 @@ impl Selected {
         }
     }
 
-    fn cast_into(&self, column: &Column, input: &Input<'_>, rules: Rules) -> Result<Cell, String> {
+    fn cast_into(
+        &self,
+        column: &Column,
+        input: &Input<'_>,
+        rules: Rules,
+    ) -> Result<Cell, RowError> {
         let Some(cast) = self.cast else {
             return column.land(input, rules);
         };

@@ -61,7 +61,8 @@ fn land(pipe: &Pipe, row: &str) -> Result<Vec<Cell>, String> {
     let catalog = rides();
     let table = catalog.table(&pipe.table).expect("the table");
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_768_658_400_250);
-    table.land(pipe, row, now)
+    let landed = table.land(pipe, row, now);
+    landed.map_err(|why| why.to_string())
 }
 
 fn text(value: &str) -> Cell {
@@ -82,7 +83,7 @@ fn case_sensitive_pipes_match_letter_by_letter_and_fill_in_defaults() {
     );
     assert_eq!(
         land(&pipe, r#"{"txid":"a"}"#),
-        Err("column TXID is NOT NULL and has no value".to_owned())
+        Err("100072 (22000): NULL result in a non-nullable column (column TXID)".to_owned())
     );
 }
 
@@ -109,24 +110,33 @@ fn rejects_name_the_column_and_the_value() {
     for (row, why) in [
         (
             r#"{"TXID":"a","DAYS":"soon"}"#,
-            "column DAYS: \"soon\" is not a number",
+            "100038 (22018): Numeric value 'soon' is not recognized (column DAYS)",
         ),
         (
             r#"{"TXID":null}"#,
-            "column TXID is NOT NULL and has no value",
+            "100072 (22000): NULL result in a non-nullable column (column TXID)",
         ),
         (
             r#"{"TXID":"123456789"}"#,
-            "column TXID: a string of 9 characters is too long for VARCHAR(8)",
+            "100078 (22000): String '123456789' is too long and would be truncated (column TXID)",
         ),
-        ("[1]", "the row is not a JSON object"),
-        ("7", "the row is not a JSON object"),
+        (
+            "[1]",
+            "100069 (22P02): Error parsing JSON: the row is not a JSON object",
+        ),
+        (
+            "7",
+            "100069 (22P02): Error parsing JSON: the row is not a JSON object",
+        ),
     ] {
         assert_eq!(land(&pipe, row), Err(why.to_owned()), "{row}");
     }
     for row in ["", "{", r#"{"TXID":"a"} x"#, "nonsense", r#"{"TXID":NaN}"#] {
         let why = land(&pipe, row).expect_err("a broken row is rejected");
-        assert!(why.starts_with("the row is not JSON: "), "{row}: {why}");
+        assert!(
+            why.starts_with("100069 (22P02): Error parsing JSON: "),
+            "{row}: {why}"
+        );
     }
 }
 
@@ -163,7 +173,7 @@ fn select_lists_pick_by_path_and_cast_on_the_way() {
     );
     assert_eq!(
         land(&pipe, r#"{"a":{"b":"x"}}"#),
-        Err("column TXID: \"x\" is not a number".to_owned())
+        Err("100038 (22018): Numeric value 'x' is not recognized (column TXID)".to_owned())
     );
 }
 
@@ -235,5 +245,23 @@ proptest! {
             let _ = table.land(&pipe, &format!("{{\"A\":{value}}}"), SystemTime::UNIX_EPOCH);
         }
         let _ = table.land(&pipe, &text, SystemTime::UNIX_EPOCH);
+    }
+}
+
+#[test]
+fn a_key_twice_in_a_nested_object_rejects_the_row_in_each_mapping() {
+    for mapping in [
+        Mapping::ByName(MatchBy::CaseSensitive),
+        Mapping::ByName(MatchBy::CaseInsensitive),
+        Mapping::Select(Vec::new()),
+        Mapping::WholeRow,
+    ] {
+        let pipe = with_mapping(mapping);
+        let row = r#"{"TXID":"a","ADDRESS":{"no":[{"x":1,"x":2}]}}"#;
+        let why = land(&pipe, row).expect_err("a key twice");
+        assert_eq!(
+            why,
+            r#"100069 (22P02): Error parsing JSON: duplicate object attribute "x""#
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::cell::Cell;
 use super::coercion::DataType;
+use super::row_error::RowError;
 
 /// Computes the values of a select list.
 pub(crate) trait Program: fmt::Debug + Send + Sync {
@@ -17,7 +18,7 @@ pub(crate) trait Program: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// Why the row is rejected: a value cannot be computed.
-    fn cells(&self, row: &str, now: SystemTime) -> Result<Vec<(Cell, DataType)>, String>;
+    fn cells(&self, row: &str, now: SystemTime) -> Result<Vec<(Cell, DataType)>, RowError>;
 }
 
 /// The expressions of a pipe's select list, and the columns that their values go to.

@@ -113,7 +113,10 @@ fn bad_rows_are_rejected_and_counted_and_the_good_ones_land() {
     assert_eq!(status["rows_inserted"], 2);
     assert_eq!(status["rows_error_count"], 3);
     assert_eq!(status["last_error_offset_upper_bound"], "7");
-    assert_eq!(status["last_error_message"], "the row is not a JSON object");
+    assert_eq!(
+        status["last_error_message"],
+        "100069 (22P02): Error parsing JSON: the row is not a JSON object"
+    );
     assert_eq!(status["last_error_timestamp"], START_MS + 500);
     assert_eq!(status["snowflake_avg_processing_latency_ms"], 500);
 
@@ -121,7 +124,12 @@ fn bad_rows_are_rejected_and_counted_and_the_good_ones_land() {
     let rejected = client.emulator.error_rows("db.s.t").unwrap();
     let payloads: Vec<&str> = rejected.iter().map(|row| row.payload.as_str()).collect();
     assert_eq!(payloads, ["[2]", "{\"n\":3", "\"five\""]);
-    assert!(rejected[1].message.starts_with("the row is not JSON: "));
+    assert!(
+        rejected[1]
+            .error
+            .message
+            .starts_with("Error parsing JSON: ")
+    );
     for row in &rejected {
         assert_eq!(row.offset_token_lower_bound.as_deref(), Some("1"));
         assert_eq!(row.offset_token_upper_bound.as_deref(), Some("7"));
@@ -284,6 +292,6 @@ fn a_commit_of_many_rows_keeps_their_order_and_counts_them() {
     );
     assert_eq!(
         channel.last_error_message.as_deref(),
-        rejected.last().map(|row| &*row.message)
+        rejected.last().map(|row| row.error.to_string()).as_deref()
     );
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use memchr::memchr;
 
 use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::row_error::RowError;
 use crate::emulator::catalog::tables::{Pipe, Table};
 use crate::emulator::messages::body;
 use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, RejectedRow};
@@ -85,7 +86,7 @@ impl Landed {
         record.rows_inserted += inserted;
         record.rows_error_count += rejected;
         if let Some(last) = piece.rejected.last() {
-            record.last_error_message = Some(last.message.clone());
+            record.last_error_message = Some(last.error.to_string());
             record.last_error_timestamp_ms = Some(at_ms);
             record
                 .last_error_offset_upper_bound
@@ -161,8 +162,8 @@ impl Piece<'_> {
         for line in body::lines(self.lines) {
             match land_line(table, pipe, line, at) {
                 Ok(cells) => landed.rows.push(cells),
-                Err(message) => landed.rejected.push(RejectedRow {
-                    message,
+                Err(error) => landed.rejected.push(RejectedRow {
+                    error,
                     payload: String::from_utf8_lossy(line).into_owned(),
                     offset_token_lower_bound: self.batch.start_token.clone(),
                     offset_token_upper_bound: self.batch.end_token.clone(),
@@ -173,8 +174,14 @@ impl Piece<'_> {
     }
 }
 
-fn land_line(table: &Table, pipe: &Pipe, line: &[u8], at: SystemTime) -> Result<Vec<Cell>, String> {
-    let row = str::from_utf8(line).map_err(|why| format!("the row is not UTF-8: {why}"))?;
+fn land_line(
+    table: &Table,
+    pipe: &Pipe,
+    line: &[u8],
+    at: SystemTime,
+) -> Result<Vec<Cell>, RowError> {
+    let row = str::from_utf8(line)
+        .map_err(|why| RowError::json(format!("the row is not UTF-8: {why}")))?;
     table.land(pipe, row, at)
 }
 

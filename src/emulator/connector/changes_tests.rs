@@ -442,7 +442,7 @@ fn a_script_is_carried_out_whole_or_not_at_all() {
         let wrong = "INSERT INTO DB.S.T (ID) VALUES (1); CREATE TABLE DB.S.U (A INT); INSERT INTO DB.S.U VALUES ('x');";
         let why = emulator.apply_ddl(wrong).unwrap_err().to_string();
         assert!(
-            why.contains("line 1") && why.contains("\"x\" is not a number"),
+            why.contains("line 1") && why.contains("Numeric value 'x' is not recognized"),
             "{why}"
         );
         assert_eq!(rows(&client).len(), 0);

@@ -12,7 +12,8 @@ use sqlparser::tokenizer::Location;
 use super::statements::{DdlError, ErrorCode};
 use crate::emulator::catalog::binary::BinaryFormat;
 use crate::emulator::catalog::cell::Cell;
-use crate::emulator::catalog::coercion::{DataType, Input, Rules};
+use crate::emulator::catalog::coercion::{DataType, Input, Rules, is_number};
+use crate::emulator::catalog::row_error;
 use crate::emulator::catalog::tables::Column;
 
 const OTHER_TYPE: ErrorCode = ErrorCode("002023", "22000");
@@ -141,7 +142,7 @@ impl Literal {
                 };
                 let input = Input::from_json(raw);
                 let landed = input.and_then(|input| to.land(&input, rules));
-                return landed.map_err(|text| ValueError::new(unrecognized(to), text));
+                return landed.map_err(|why| ValueError::new(unrecognized(to), why.message));
             }
             (_, DataType::Object | DataType::Array) => return Err(self.mismatch(column)),
             (Self::Boolean(_), DataType::Number { .. } | DataType::Float) => {
@@ -166,8 +167,7 @@ impl Literal {
         if matches!(to, DataType::Binary(_)) && !matches!(input, Input::Text(_)) {
             return Err(self.mismatch(column));
         }
-        to.land(&input, rules).map_err(|text| {
-            let is_number = |text: &str| text.trim().parse::<f64>().is_ok_and(f64::is_finite);
+        to.land(&input, rules).map_err(|why| {
             let code = match (to, &input) {
                 // A text is only ever too long.
                 (DataType::Varchar(_), _) => ErrorCode("100078", "22000"),
@@ -178,7 +178,7 @@ impl Literal {
                 }
                 _ => unrecognized(to),
             };
-            ValueError::new(code, text)
+            ValueError::new(code, why.message)
         })
     }
 
@@ -310,17 +310,6 @@ fn plain(number: &str) -> String {
 
 /// The code of a value that is none of a type.
 fn unrecognized(of: DataType) -> ErrorCode {
-    match of {
-        DataType::Number { .. } | DataType::Float => ErrorCode("100038", "22018"),
-        DataType::Boolean => ErrorCode("100037", "22018"),
-        DataType::Binary(_) => ErrorCode("100115", "22000"),
-        DataType::Date => ErrorCode("100040", "22007"),
-        DataType::Time(_) => ErrorCode("100108", "22007"),
-        DataType::TimestampNtz(_) | DataType::TimestampLtz(_) | DataType::TimestampTz(_) => {
-            ErrorCode("100035", "22007")
-        }
-        DataType::Varchar(_) | DataType::Variant | DataType::Object | DataType::Array => {
-            ErrorCode("100071", "22000")
-        }
-    }
+    let (code, sql_state) = row_error::unrecognized(of);
+    ErrorCode(code, sql_state)
 }

@@ -9,6 +9,7 @@ use super::script::{Cursor, Statement};
 use super::statements::{Change, DdlError, ErrorCode, Run};
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::row_error::RowError;
 use crate::emulator::catalog::tables::{Column, Table, kept_as};
 
 const NO_COLUMN: ErrorCode = ErrorCode("000904", "42000");
@@ -167,12 +168,12 @@ impl Run<'_> {
                         Some(literal) => literal.land(column, rules).map(Some).map_err(
                             |ValueError { code: found, text }| {
                                 code = found;
-                                text
+                                RowError::new(found.0, found.1, text)
                             },
                         ),
                     }
                 });
-                rows.push(cells.map_err(|text| DdlError::at(at, text).with_code(code))?);
+                rows.push(cells.map_err(|why| in_statement(why, at).with_code(code))?);
             }
         }
         let kept = kept_as(table, &name).clone();
@@ -216,6 +217,19 @@ fn positions(table: &Table, insert: &Insert) -> Result<Vec<usize>, DdlError> {
         positions.push(position);
     }
     Ok(positions)
+}
+
+fn in_statement(why: RowError, at: sqlparser::tokenizer::Location) -> DdlError {
+    let RowError {
+        message, column, ..
+    } = why;
+    DdlError::at(
+        at,
+        match column {
+            Some(column) => format!("column {column}: {message}"),
+            None => message,
+        },
+    )
 }
 
 fn no_table(at: sqlparser::tokenizer::Location, name: &ObjectName) -> DdlError {

@@ -173,7 +173,7 @@ fn errors_say_where_and_what_to_do() {
         ),
         (
             "CREATE TABLE D.S.T (A INT DEFAULT 'x')",
-            "line 1, column 21: column A: DEFAULT \"x\" is not a number",
+            "line 1, column 21: column A: DEFAULT Numeric value 'x' is not recognized",
         ),
         (
             "CREATE TABLE D.S.T (A INT AUTOINCREMENT)",

@@ -294,8 +294,12 @@ fn default(value: &Expr, column: &Column, at: Location) -> Result<ColumnDefault,
         ..Rules::default()
     };
     let cell = column.data_type.land(&input, rules);
-    cell.map(ColumnDefault::Constant)
-        .map_err(|why| DdlError::at(at, format!("column {}: DEFAULT {why}", column.name)))
+    cell.map(ColumnDefault::Constant).map_err(|why| {
+        DdlError::at(
+            at,
+            format!("column {}: DEFAULT {}", column.name, why.message),
+        )
+    })
 }
 
 /// Functions and words that stand for the time at which a row is committed.

@@ -348,5 +348,5 @@ async fn a_restart_on_the_same_file_continues_to_commit() {
     );
     let rejected = emulator.error_rows("D.S.T").expect("error rows");
     assert_eq!(rejected.len(), 1);
-    assert_eq!(rejected[0].message, "column B is NOT NULL and has no value");
+    assert_eq!(rejected[0].error.column.as_deref(), Some("B"));
 }

@@ -17,6 +17,7 @@ use super::functions::{arguments, moments, numbers, scalars};
 use super::names::Context;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::DataType;
+use crate::emulator::catalog::row_error::RowError;
 use crate::emulator::catalog::transforms::Program;
 
 /// The functions of a COPY's select list that the emulator has.
@@ -129,7 +130,7 @@ impl Program for Compiled {
         &self.text
     }
 
-    fn cells(&self, row: &str, now: SystemTime) -> Result<Vec<(Cell, DataType)>, String> {
+    fn cells(&self, row: &str, now: SystemTime) -> Result<Vec<(Cell, DataType)>, RowError> {
         CONNECTION.with_borrow_mut(|connection| {
             let connection = match connection {
                 Some(connection) => connection,
@@ -146,10 +147,10 @@ impl Compiled {
         connection: &Connection,
         row: &str,
         now: SystemTime,
-    ) -> Result<Vec<(Cell, DataType)>, String> {
+    ) -> Result<Vec<(Cell, DataType)>, RowError> {
         let failed = |why: rusqlite::Error| said(&why);
         let mut statement = connection.prepare_cached(&self.sql).map_err(failed)?;
-        let now = moments::utc(now).map_err(|why| why.message)?;
+        let now = moments::utc(now).map_err(rejected)?;
         let given = |position: usize, text: &String| {
             let mut slots = self.slots.iter();
             match slots.find(|(slot, _)| *slot == position) {
@@ -163,11 +164,11 @@ impl Compiled {
         let used = texts.take(statement.parameter_count());
         let mut rows = statement.query(params_from_iter(used)).map_err(failed)?;
         let found = rows.next().map_err(failed)?;
-        let found = found.ok_or_else(|| "the pipe's SELECT has no row".to_owned())?;
+        let found = found.ok_or_else(|| rejected(Raised::internal("a SELECT without a row")))?;
         let values = self.types.iter().enumerate().map(|(position, of)| {
             let of = of.unwrap_or(TEXT);
             let value = found.get_ref(position).map_err(failed)?;
-            let cell = cell(value, of).map_err(|why| why.message)?;
+            let cell = cell(value, of).map_err(rejected)?;
             Ok((cell, of))
         });
         values.collect()
@@ -182,9 +183,17 @@ fn opened() -> rusqlite::Result<Connection> {
 }
 
 /// What SQLite's error says of the row.
-fn said(why: &rusqlite::Error) -> String {
+fn said(why: &rusqlite::Error) -> RowError {
     let message = why.to_string();
-    Raised::read(&message).map_or(message, |raised| raised.message)
+    match Raised::read(&message) {
+        Some(raised) => rejected(raised),
+        None => RowError::new("000603", "XX000", message),
+    }
+}
+
+/// What a function raised as the reason why the row is rejected.
+fn rejected(raised: Raised) -> RowError {
+    RowError::new(raised.code, raised.sql_state, raised.message)
 }
 
 /// A value in the form of its type as a cell.

@@ -35,7 +35,7 @@ fn landed(row: &str) -> Result<Vec<Cell>, String> {
     let pipe = catalog.pipe(&name).unwrap();
     let table = catalog.table(&pipe.table).unwrap();
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
-    table.land(&pipe, row, now)
+    table.land(&pipe, row, now).map_err(|why| why.to_string())
 }
 
 #[test]

@@ -28,6 +28,7 @@ use super::sqlite_cells::{Bound, read_cell};
 use super::sqlite_file::{Ddl, SqliteFile, failure};
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::row_error::RowError;
 use crate::emulator::catalog::tables::{Catalog, folded};
 use crate::emulator::sql::names::quoted;
 
@@ -271,14 +272,21 @@ impl Storage for DataFile {
         };
         self.read(|connection| {
             let query = format!(
-                "SELECT MESSAGE, PAYLOAD, OFFSET_TOKEN_LOWER_BOUND, OFFSET_TOKEN_UPPER_BOUND
+                "SELECT MESSAGE, PAYLOAD, OFFSET_TOKEN_LOWER_BOUND, OFFSET_TOKEN_UPPER_BOUND, CODE, SQL_STATE, COLUMN_NAME
                  FROM {} ORDER BY _rowid_ LIMIT ? OFFSET ?",
                 quoted(&place.errors())
             );
             let mut statement = connection.prepare(&query)?;
             let rows = statement.query_map([within(most), within(skip)], |row| {
                 Ok(RejectedRow {
-                    message: row.get(0)?,
+                    error: RowError {
+                        column: row.get(6)?,
+                        ..RowError::new(
+                            row.get::<_, String>(4)?,
+                            row.get::<_, String>(5)?,
+                            row.get::<_, String>(0)?,
+                        )
+                    },
                     payload: row.get(1)?,
                     offset_token_lower_bound: row.get(2)?,
                     offset_token_upper_bound: row.get(3)?,
@@ -316,17 +324,20 @@ fn insert_rows(
         insert.execute(params_from_iter(row.iter().map(Bound)))?;
     }
     let mut insert = transaction.prepare_cached(&format!(
-        "INSERT INTO {} VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO {} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         quoted(&place.errors())
     ))?;
     for row in commit.rejected {
         insert.execute(params![
             commit.record.pipe.name,
             commit.record.channel,
-            row.message,
+            row.error.message,
             row.payload,
             row.offset_token_lower_bound,
             row.offset_token_upper_bound,
+            row.error.code,
+            row.error.sql_state,
+            row.error.column,
         ])?;
     }
     Ok(())

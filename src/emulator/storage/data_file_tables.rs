@@ -59,10 +59,27 @@ pub(crate) fn kept_tables(
     for row in rows {
         let (name, table) = row?;
         if let Some(known) = catalog.table(&name) {
-            kept.insert(folded(&name), Kept::new(table, known.columns.clone()));
+            let place = Kept::new(table, known.columns.clone());
+            with_codes(transaction, &place)?;
+            kept.insert(folded(&name), place);
         }
     }
     Ok(kept)
+}
+
+/// Adds what says more of an error than its text to an error table of an earlier version.
+fn with_codes(transaction: &Transaction<'_>, place: &Kept) -> rusqlite::Result<()> {
+    let errors = place.errors();
+    let query = "SELECT count(*) FROM pragma_table_info(?) WHERE name = 'CODE'";
+    if transaction.query_row(query, [&errors], |row| row.get::<_, u64>(0))? > 0 {
+        return Ok(());
+    }
+    let errors = quoted(&errors);
+    transaction.execute_batch(&format!(
+        "ALTER TABLE {errors} ADD COLUMN CODE TEXT NOT NULL DEFAULT '';
+         ALTER TABLE {errors} ADD COLUMN SQL_STATE TEXT NOT NULL DEFAULT '';
+         ALTER TABLE {errors} ADD COLUMN COLUMN_NAME TEXT;"
+    ))
 }
 
 /// Brings the file in line with one change of the catalog.
@@ -175,7 +192,8 @@ pub(crate) fn create_table(
     transaction.execute_batch(&format!(
         "CREATE TABLE {} ({});
          CREATE TABLE {} (PIPE_NAME TEXT NOT NULL, CHANNEL_NAME TEXT NOT NULL, MESSAGE TEXT NOT NULL,
-           PAYLOAD TEXT NOT NULL, OFFSET_TOKEN_LOWER_BOUND TEXT, OFFSET_TOKEN_UPPER_BOUND TEXT);",
+           PAYLOAD TEXT NOT NULL, OFFSET_TOKEN_LOWER_BOUND TEXT, OFFSET_TOKEN_UPPER_BOUND TEXT,
+           CODE TEXT NOT NULL DEFAULT '', SQL_STATE TEXT NOT NULL DEFAULT '', COLUMN_NAME TEXT);",
         quoted(&place.table),
         columns.join(", "),
         quoted(&place.errors()),

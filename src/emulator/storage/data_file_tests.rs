@@ -76,7 +76,7 @@ fn empty_row(id: Cell) -> Vec<Cell> {
 
 fn rejected(message: &str) -> RejectedRow {
     RejectedRow {
-        message: message.to_owned(),
+        error: RowError::new("100038", "22018", message).in_column("A"),
         payload: "{\"ID\":\"x\"}".to_owned(),
         offset_token_lower_bound: None,
         offset_token_upper_bound: Some("8".to_owned()),
@@ -283,6 +283,26 @@ fn anyone_can_query_the_file_while_it_is_open() {
         })
         .expect("the error table");
     assert_eq!((channel.as_str(), message.as_str()), ("a", "one"));
+}
+
+#[test]
+fn an_error_table_of_an_earlier_version_gets_the_columns_of_codes() {
+    let (_dir, path) = temporary();
+    drop(open(&path));
+    let writer = Connection::open(&path).expect("a second connection");
+    for column in ["CODE", "SQL_STATE", "COLUMN_NAME"] {
+        let statement = format!("ALTER TABLE T__ERRORS DROP COLUMN {column}");
+        writer.execute_batch(&statement).expect("drop");
+    }
+    let statement = "INSERT INTO T__ERRORS VALUES ('T-STREAMING', 'c', 'bad', '{}', NULL, NULL)";
+    writer.execute_batch(statement).expect("an error");
+    drop(writer);
+    let errors = open(&path).error_rows(&name("T")).expect("errors");
+    let kept: Vec<_> = errors
+        .iter()
+        .map(|row| (&*row.error.message, &*row.error.code))
+        .collect();
+    assert_eq!(kept, [("bad", "")]);
 }
 
 #[test]

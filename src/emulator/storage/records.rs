@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::row_error::RowError;
 use crate::emulator::catalog::tables::Catalog;
 
 /// The state of a channel. Every field survives a restart.
@@ -60,7 +61,7 @@ pub(crate) struct AcceptedBatch {
 #[non_exhaustive]
 pub struct RejectedRow {
     /// Why the row was rejected.
-    pub message: String,
+    pub error: RowError,
     /// The row as the client sent it.
     pub payload: String,
     /// The start token of the request with the row.

@@ -83,7 +83,7 @@ pub(crate) fn field(json: &str, key: &str) -> Result<Value, Raised> {
         return Ok(Value::Null);
     };
     let fields = Fields::read(object)
-        .map_err(|why| Raised::unsupported(format!("a path into an object: {why}")))?;
+        .map_err(|why| Raised::unsupported(format!("a path into an object: {}", why.message)))?;
     Ok(fields
         .get(key)
         .map_or(Value::Null, |raw| Value::Text(raw.get().to_owned())))
@@ -280,8 +280,9 @@ pub(crate) fn flatten(json: Option<&str>, is_outer: bool) -> Outcome {
             }
         }
         Some(Json::Object(object)) => {
-            let fields = Fields::read(object)
-                .map_err(|why| Raised::unsupported(format!("FLATTEN of an object: {why}")))?;
+            let fields = Fields::read(object).map_err(|why| {
+                Raised::unsupported(format!("FLATTEN of an object: {}", why.message))
+            })?;
             for (key, value) in fields.iter() {
                 push(Some(key), key, None, value.get());
             }
