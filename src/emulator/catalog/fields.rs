@@ -266,7 +266,7 @@ mod tests {
             let why = Fields::of_row(&row).err().map(|why| why.message);
             let expected =
                 key.map(|key| format!("Error parsing JSON: duplicate object attribute {key:?}"));
-            assert_eq!(why, expected, "{:.100}", row);
+            assert_eq!(why, expected, "{row:.100}");
         }
     }
 
