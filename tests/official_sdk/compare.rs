@@ -267,7 +267,7 @@ fn landed(scenario: &Scenario, emulator: &Emulator) -> anyhow::Result<Landed> {
     let rejected = emulator.error_rows(&table)?.into_iter().map(|row| {
         // Blanks between the values are no difference.
         let payload = serde_json::from_str(&row.payload).unwrap_or(Value::String(row.payload));
-        format!("{payload}: {}", row.message)
+        format!("{payload}: {}", row.error.message)
     });
     let mut rejected: Vec<_> = rejected.collect();
     rejected.sort();
