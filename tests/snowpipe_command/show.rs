@@ -308,3 +308,40 @@ fn what_is_wrong_with_the_command_line_is_said_before_anything_is_sent() {
         assert!(help.out.contains(status), "{}", help.out);
     }
 }
+
+#[test]
+fn rejected_rows_are_an_alert() {
+    let world = World::new();
+    let mut rows = rides(0..4);
+    rows[3]["METERS"] = json!("far");
+    world.write("rides", &rows[..3]);
+    world.write("others", &rows);
+    world.run("send --table resort.public.ride --channel c rides");
+    let fine = world.run("status --table resort.public.ride --fail-on-rejects c");
+    assert_eq!(fine.code, 0, "{fine:?}");
+    let mut command =
+        world.command("status --table resort.public.ride --watch 1ms --fail-on-rejects c");
+    let piped = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("it runs");
+    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("a line");
+    assert!(line.starts_with("channel"), "{line}");
+    world.run("send --table resort.public.ride --channel d others");
+    // The file has grown.
+    world.write("rides", &rows);
+    let grown = world.run("send --table resort.public.ride --channel c rides");
+    assert_eq!(grown.code, 1, "{grown:?}");
+    let end = ended(child.wait_with_output().expect("it ends"));
+    assert_eq!(end.code, 4, "{end:?}");
+    let alert = "c: 1 more rows rejected, 1 in all: ";
+    assert!(end.err.contains(alert), "{}", end.err);
+    assert!(!end.err.contains("d: "), "{}", end.err);
+    let seen = world.run("status --table resort.public.ride --fail-on-rejects c");
+    assert_eq!(seen.code, 4, "{seen:?}");
+    let silent = world.run("status --table resort.public.ride c");
+    assert_eq!(silent.code, 0, "{silent:?}");
+}

@@ -28,6 +28,7 @@ mod code {
     pub(crate) const MISUSED: u8 = 2;
     pub(crate) const NOT_COMMITTED: u8 = 3;
     pub(crate) const NOT_THERE: u8 = 4;
+    pub(crate) const REJECTS: u8 = 4;
 }
 
 /// Added to errors that the doctor may explain.

@@ -14,10 +14,11 @@ use crate::{Stop, code, say, signals};
 
 /// Show channels as the server sees them
 ///
-/// Counters start when a channel is created. ELASTIC is the elastic channel of a pipe.
+/// Counters start when a channel is created. ELASTIC is the elastic channel of a pipe. With --watch, stderr says when the server
+/// has rejected further rows.
 ///
 /// Exit status: 0 if every channel is healthy, 1 if one is missing or has to be reopened, 2 if the command line or the profile
-/// is wrong, 3 if the server did not answer (with --watch, the last time).
+/// is wrong, 3 if the server did not answer (with --watch, the last time), 4 with --fail-on-rejects if it has rejected rows.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -38,6 +39,10 @@ pub(crate) struct Args {
     /// Repeat at this interval, at least a second, until stopped, also if the server does not answer
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     watch: Option<Duration>,
+
+    /// Exit with status 4 if the server has rejected rows; with --watch, as soon as it has rejected further ones
+    #[arg(long)]
+    fail_on_rejects: bool,
 }
 
 pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
@@ -47,6 +52,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let stop = signals::listen()?;
     let mut client = None;
     let mut code = code::NOT_COMMITTED;
+    let mut rejects = Rejects::default();
     loop {
         let found = tokio::select! {
             biased;
@@ -65,7 +71,14 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         };
         let is_read;
         (is_read, code) = match found {
-            Ok(found) => args.show(&found),
+            Ok(found) => {
+                let has_new = rejects.look(&found, args.watch.is_some());
+                let (is_read, code) = args.show(&found);
+                if has_new && args.fail_on_rejects {
+                    return Ok(code::REJECTS);
+                }
+                (is_read, code)
+            }
             // A watch continues, so that the end of an outage shows.
             Err(error) if args.watch.is_some() && error.is_retryable() => {
                 say::error(&error.to_string());
@@ -85,6 +98,38 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
 }
 
 type Found = BTreeMap<String, ChannelStatus>;
+
+/// How many rows of each channel the server had rejected at the last look.
+#[derive(Debug, Default)]
+struct Rejects(Option<BTreeMap<String, u64>>);
+
+impl Rejects {
+    /// Says on stderr which channels have more rejected rows than at the last look. Returns whether one has, or, if this is the only
+    /// look, whether one has any.
+    fn look(&mut self, found: &Found, is_watch: bool) -> bool {
+        let counts = found
+            .iter()
+            .map(|(name, status)| (name.clone(), status.rows_error_count()));
+        let counts: BTreeMap<String, u64> = counts.collect();
+        let Some(before) = self.0.replace(counts) else {
+            return !is_watch && found.values().any(|status| status.rows_error_count() > 0);
+        };
+        let mut has_new = false;
+        for (name, status) in found {
+            let all = status.rows_error_count();
+            // A channel that was dropped and created anew counts from zero.
+            let new = all.saturating_sub(before.get(name).copied().unwrap_or_default());
+            if new > 0 {
+                has_new = true;
+                let why = status.last_error_message().unwrap_or("no reason is given");
+                say::note(&format!(
+                    "{name}: {new} more rows rejected, {all} in all: {why}"
+                ));
+            }
+        }
+        has_new
+    }
+}
 
 impl Args {
     /// Prints the statuses. Returns whether stdout is still open, and the exit status.
