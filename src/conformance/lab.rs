@@ -1,4 +1,4 @@
-//! What an experiment works with: tables of its own, channels, rows and statements.
+//! What an experiment works with: its tables, channels, rows and statements.
 
 use std::time::Duration;
 
@@ -162,13 +162,25 @@ impl<'a> Lab<'a> {
             if let Some(token) = answer.field("next_continuation_token") {
                 return Ok(token);
             }
-            // A table that was just created may not be known everywhere.
-            let may_come = matches!(answer.status, 404 | 409 | 429 | 500..);
-            if !may_come || Instant::now() > deadline {
-                return Err(Broken::of("opening a channel", &answer));
+            // A table that was just created or replaced may not be known everywhere.
+            let is_stale = answer
+                .code()
+                .is_some_and(|code| code.contains("STALE_PIPE"));
+            let may_come = is_stale || matches!(answer.status, 404 | 409 | 429 | 500..);
+            if may_come && Instant::now() < deadline {
+                tokio::time::sleep(pause).await;
+                pause = LONGEST_PAUSE.min(pause * 2);
+                continue;
             }
-            tokio::time::sleep(pause).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+            let broken = Broken::of("opening a channel", &answer);
+            return Err(match answer.status {
+                // No other experiment can open one either.
+                404 => Broken::last(format!(
+                    "{}: the role needs CREATE PIPE on the schema and INSERT on its tables; run snowpipe doctor",
+                    broken.why
+                )),
+                _ => broken,
+            });
         }
     }
 

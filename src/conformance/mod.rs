@@ -1,6 +1,6 @@
 //! Finds out how an account behaves where Snowflake's documentation is silent or contradicts itself.
 //!
-//! A run makes a schema of its own, carries out [experiments](experiments()) in it, and drops it. Each experiment sends requests and
+//! A run creates a schema, carries out [experiments](experiments()) in it, and drops it. Each experiment sends requests and
 //! statements, and says in a word what it has seen. The [`Report`] has these words beside what was expected, the requests and answers
 //! without secrets and without the names of the account's objects, and the [`Answers`](crate::answers::Answers) for the emulator. The
 //! command `snowpipe conformance` prints a report.

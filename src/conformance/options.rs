@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::time::{SystemClock, TimeSource};
 use crate::http::Transport;
 
-/// What a run does next, for whoever watches it.
+/// What a run does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
@@ -82,7 +82,7 @@ impl Options {
         }
     }
 
-    /// Uses this schema, in which somebody has carried out the [`statements`](super::statements()), and carries out no statement itself.
+    /// Uses this schema, in which the [`statements`](super::statements()) were carried out, and carries out no statement itself.
     /// Experiments that need statements are skipped. By default a run creates a schema and drops it.
     pub fn prepared_schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = Some(schema.into());

@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use snowpipe_streaming::answers::{Answers, POINTS};
 use snowpipe_streaming::conformance::{self, Options, Report, Soak};
-use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Fault, Limits, MemoryTransport};
+use snowpipe_streaming::emulator::{
+    Emulator, EmulatorBuilder, Endpoint, Fault, Limits, MemoryTransport,
+};
 use snowpipe_streaming::time::TokioClock;
 
 const DATABASE: &str = "SANDBOX";
@@ -183,11 +185,10 @@ async fn the_schema_of_a_killed_run_is_found_and_dropped() {
 #[tokio::test(start_paused = true)]
 async fn after_a_refused_login_nothing_else_is_tried() {
     let account = Account::with(|e| e);
-    account.emulator.faults().push(
-        Fault::Forbidden
-            .on(snowpipe_streaming::emulator::Endpoint::Open)
-            .always(),
-    );
+    account
+        .emulator
+        .faults()
+        .push(Fault::Forbidden.on(Endpoint::Open).always());
     let report = account.run(&account.options().runs(1)).await;
     assert!(
         report
@@ -339,4 +340,37 @@ async fn a_soak_that_is_stopped_counts_its_rows() {
         .await
         .unwrap();
     assert!(report.is_exact() && report.seconds < 40.0, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_cannot_be_opened_ends_the_run() {
+    let account = Account::with(|e| e);
+    let faults = account.emulator.faults();
+    faults.push(Fault::BareNotFound.on(Endpoint::Open).always());
+    let report = account.run(&account.options()).await;
+    let is_login = |id: &str| matches!(id, "E1" | "E2");
+    assert!(
+        report.findings.iter().all(|one| is_login(&one.id)),
+        "{report}"
+    );
+    for skipped in &report.skipped {
+        assert!(
+            skipped.why.contains("CREATE PIPE"),
+            "{}: {}",
+            skipped.id,
+            skipped.why
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_is_not_known_everywhere_is_opened_again() {
+    let account = Account::with(|e| e);
+    let stale = Fault::BadRequest("STALE_PIPE_CACHE".to_owned());
+    account
+        .emulator
+        .faults()
+        .push(stale.on(Endpoint::Open).times(3));
+    let report = account.run(&account.options().only(["E6"])).await;
+    assert!(report.is_as_expected(), "{report}");
 }

@@ -13,8 +13,8 @@ use crate::{Stop, code, names, say, signals};
 
 /// Find out how an account behaves where Snowflake's documentation is silent
 ///
-/// Creates a schema of its own in a database, carries out experiments in it, and drops it, also after Ctrl-C. Says before it
-/// starts what it needs, and asks. Prints for each point what was expected and what was seen. The report has no secrets and no
+/// Creates a schema in a database, carries out experiments in it, and drops it, also after Ctrl-C. Before it starts it
+/// prints what it needs, and asks. Prints for each point what was expected and what was seen. The report has no secrets and no
 /// names of the account's objects.
 ///
 /// With --soak it streams rows with known keys through broken connections, delays, outages, expired tokens, crashes and a
@@ -217,7 +217,7 @@ fn plan(args: &Args, profile: &Profile, database: &str) -> Result<String, Stop> 
     if let Some(length) = args.soak {
         let rows = length.as_secs().saturating_mul(args.rate).saturating_mul(3);
         return Ok(format!(
-            "account {}, role {}: rows are streamed for {} s in a schema of its own in {database}, which is dropped in the end.\n\
+            "account {}, role {}: rows are streamed for {} s in a new schema in {database}, which is dropped in the end.\n\
              It needs CREATE SCHEMA on the database, USAGE on a warehouse, and appends about {rows} rows ({} MB).\n\
              Once a second a statement looks for a row, so the warehouse runs all the time.\n",
             profile.account(),
@@ -246,7 +246,7 @@ fn plan(args: &Args, profile: &Profile, database: &str) -> Result<String, Stop> 
             "INSERT on its tables and CREATE PIPE on it",
         ),
         None => (
-            format!("in a schema of its own in {database}, which it drops in the end"),
+            format!("in a new schema in {database}, which it drops in the end"),
             "CREATE SCHEMA on the database, USAGE on a warehouse",
         ),
     };

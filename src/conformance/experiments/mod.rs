@@ -90,7 +90,7 @@ pub fn experiments() -> &'static [Experiment] {
     list::ALL
 }
 
-/// The statements that somebody can carry out for a run without statements of its own, in `database` and `schema`.
+/// The statements to carry out in `database` and `schema` before a run that carries out none itself.
 pub fn statements(database: &str, schema: &str, runs: u32) -> Vec<String> {
     let place = Place {
         database: database.to_owned(),

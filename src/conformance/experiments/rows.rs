@@ -31,7 +31,7 @@ const EDGES: &[(&str, &[u8])] = &[
     ("json.nan", b"{\"A\":NaN}\n"),
 ];
 
-/// What became of one row on a channel of its own.
+/// What became of one row on a new channel.
 async fn fate(
     lab: &mut Lab<'_>,
     channel: &str,
@@ -273,7 +273,7 @@ mod tests {
     use super::{CONVERSIONS, CONVERSIONS_COUNT};
 
     #[test]
-    fn the_number_of_rows_is_told() {
+    fn the_number_of_rows_is_that_of_the_conversions() {
         assert_eq!(usize::try_from(CONVERSIONS_COUNT), Ok(CONVERSIONS.len()));
     }
 }

@@ -58,7 +58,7 @@ impl Soak {
     }
 }
 
-/// Streams rows with known keys into a table of its own, counts them, and drops the table with its schema.
+/// Streams rows with known keys into a new table, counts them, and drops the table with its schema.
 ///
 /// Two channels are written: one by a single writer, one by two writers that take it from each other. Each writer streams in
 /// sessions, which end with a close, a crash or the loss of the channel. In between connections break before requests and before
@@ -147,10 +147,10 @@ async fn stream(
     let watched = ledgers.get(watched).ok_or_else(unknown)?;
     let mut ended = Ok(());
     tokio::pin!(stop);
-    let (mut is_stopped, mut told) = (false, None);
+    let (mut is_stopped, mut reported) = (false, None);
     while Instant::now() < until && ended.is_ok() && !is_stopped {
-        if told.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_PROGRESS) {
-            told = Some(Instant::now());
+        if reported.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_PROGRESS) {
+            reported = Some(Instant::now());
             options.progress(Progress::Streaming {
                 rows: ledgers.values().map(|ledger| ledger.known().appended).sum(),
                 left: until.saturating_duration_since(Instant::now()),
