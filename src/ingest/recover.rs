@@ -100,8 +100,8 @@ impl Attempts {
                 Fenced | OffsetConflict if self.is_first(cause) => OTHERS_ROWS,
                 CommitStalled | Fenced | OffsetConflict | Rejected | Unauthorized => return None,
             },
-            // The reopen itself failed, after its wait.
-            ErrorKind::UncommittedData => return None,
+            // The reopen itself failed, after its wait; or the source did, after the time for its retries.
+            ErrorKind::UncommittedData | ErrorKind::Source => return None,
             _ if trouble.is_retryable() => self.last_policy(),
             _ => return None,
         };
@@ -292,6 +292,15 @@ mod tests {
         assert_eq!(attempts.next(&theirs, Unknown, 0.0), None);
         let forbidden = Error::new(ErrorKind::Forbidden, "no");
         assert_eq!(attempts.next(&forbidden, Unknown, 0.0), None);
+    }
+
+    #[test]
+    fn a_source_that_was_given_up_is_not_asked_again() {
+        let mut attempts = Attempts::new(OWN_ROWS);
+        assert!(attempts.next(&invalidated(Fenced), Unknown, 0.0).is_some());
+        // A further run may succeed, but this one has waited for as long as it may.
+        let given_up = Error::new(ErrorKind::Source, "no").with_retryable(true);
+        assert_eq!(attempts.next(&given_up, Unknown, 0.0), None);
     }
 
     #[test]
