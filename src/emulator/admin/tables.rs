@@ -228,7 +228,11 @@ pub(crate) fn error_rows(emulator: &Emulator, name: &str, page: &Page) -> Result
                 "sql_state": row.error.sql_state,
                 "message": row.error.message,
                 "column": row.error.column,
+                "rejected_at_ms": row.rejected_at_ms,
+                "pipe": *row.pipe,
+                "channel": *row.channel,
                 "payload": row.payload,
+                "is_base64": row.is_base64,
                 "offset_token_lower_bound": row.offset_token_lower_bound,
                 "offset_token_upper_bound": row.offset_token_upper_bound,
             }));

@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use serde_json::value::RawValue;
 
 use super::coercion::{DEFAULT_VARCHAR, DataType, Input};
+use super::columns::Column;
 use super::datetime;
 use super::fields::Fields;
-use super::tables::{Column, Mapping, MatchBy, Pipe, Table};
+use super::tables::{Mapping, MatchBy, Pipe, Table};
 
 /// The most columns that one commit may add, as in an account.
 const MOST_COLUMNS: usize = 100;

@@ -3,6 +3,7 @@
 pub(crate) mod binary;
 pub(crate) mod cell;
 pub(crate) mod coercion;
+pub(crate) mod columns;
 pub(crate) mod datetime;
 pub(crate) mod datetime_formats;
 pub(crate) mod decimal;

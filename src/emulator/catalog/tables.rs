@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::binary::BinaryFormat;
 use super::cell::Cell;
 use super::coercion::{DataType, Input, Rules};
+use super::columns::Column;
 use super::fields::Fields;
 use super::object_name::ObjectName;
 use super::row_error::RowError;
@@ -64,50 +65,9 @@ pub struct Pipe {
     pub table: ObjectName,
     /// How its rows become cells.
     pub mapping: Mapping,
+    /// The COPY statement behind AS, as CREATE PIPE has it. A default pipe has none.
+    pub definition: Option<String>,
     pub(crate) rules: Rules,
-}
-
-/// A column of a table.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Column {
-    /// Its name, upper-case unless it was quoted.
-    pub name: String,
-    /// Its type.
-    pub data_type: DataType,
-    /// Whether it may hold SQL NULL.
-    pub nullable: bool,
-    /// What it holds where a row has no such key; without one, SQL NULL.
-    pub default: Option<ColumnDefault>,
-}
-
-impl Column {
-    /// A column that may hold SQL NULL and has no default.
-    pub fn new(name: impl Into<String>, data_type: DataType) -> Self {
-        Self {
-            name: name.into(),
-            data_type,
-            nullable: true,
-            default: None,
-        }
-    }
-
-    /// The same column as NOT NULL.
-    #[must_use]
-    pub fn not_null(mut self) -> Self {
-        self.nullable = false;
-        self
-    }
-}
-
-/// The default of a column.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum ColumnDefault {
-    /// Always the same value.
-    Constant(Cell),
-    /// When the row is committed, cut down to what the column's type keeps of it.
-    CurrentTimestamp,
 }
 
 /// A table.
@@ -120,6 +80,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Whether it gets columns for keys that it does not know: `ENABLE_SCHEMA_EVOLUTION`.
     pub is_evolving: bool,
+    /// Whether queries may read its rejected rows as `ERROR_TABLE(…)`: `ERROR_LOGGING`.
+    pub has_error_logging: bool,
 }
 
 impl Table {
@@ -129,6 +91,7 @@ impl Table {
             name,
             columns: columns.into_iter().collect(),
             is_evolving: false,
+            has_error_logging: false,
         }
     }
 
@@ -136,6 +99,13 @@ impl Table {
     #[must_use]
     pub fn evolving(mut self) -> Self {
         self.is_evolving = true;
+        self
+    }
+
+    /// The same table with `ERROR_LOGGING`.
+    #[must_use]
+    pub fn with_error_logging(mut self) -> Self {
+        self.has_error_logging = true;
         self
     }
 
@@ -227,55 +197,6 @@ impl Table {
     }
 }
 
-impl Column {
-    fn land(&self, input: &Input<'_>, rules: Rules) -> Result<Cell, RowError> {
-        self.data_type.land(input, rules)
-    }
-
-    fn land_json(&self, raw: &RawValue, rules: Rules) -> Result<Cell, RowError> {
-        self.land(&Input::from_json(raw)?, rules)
-    }
-
-    /// Lands a value of another type. Bytes have no text form of their own, so they stay as they are.
-    fn land_cell(&self, cell: &Cell, of: DataType, rules: Rules) -> Result<Cell, RowError> {
-        match (cell, self.data_type) {
-            (Cell::Null, _) | (Cell::Binary(_), DataType::Binary(_)) => Ok(cell.clone()),
-            _ => self.land(&Input::from_cell(cell, of)?, rules),
-        }
-    }
-
-    /// What the rows that were there before have in a column that was added.
-    pub(crate) fn constant_default(&self) -> Cell {
-        match &self.default {
-            Some(ColumnDefault::Constant(cell)) => cell.clone(),
-            Some(ColumnDefault::CurrentTimestamp) | None => Cell::Null,
-        }
-    }
-
-    fn default_cell(&self, now: SystemTime) -> Result<Cell, RowError> {
-        match &self.default {
-            None => Ok(Cell::Null),
-            Some(ColumnDefault::Constant(cell)) => Ok(cell.clone()),
-            Some(ColumnDefault::CurrentTimestamp) => {
-                let instant = jiff::Timestamp::try_from(now)
-                    .map_err(|why| RowError::new("100035", "22007", why.to_string()))?
-                    .to_zoned(jiff::tz::TimeZone::UTC)
-                    .datetime();
-                let text = match self.data_type {
-                    DataType::Time(_) => format!("{:.9}", instant.time()),
-                    _ => format!("{instant:.9}Z"),
-                };
-                let rules = Rules {
-                    sql_null: true,
-                    is_cast: true,
-                    ..Rules::default()
-                };
-                self.land(&Input::Text(text.into()), rules)
-            }
-        }
-    }
-}
-
 impl Selected {
     fn land(
         &self,
@@ -334,7 +255,8 @@ impl Catalog {
             schema: any(),
             name: any(),
         };
-        let table = Table::new(name, [Column::new("ROW", DataType::Variant).not_null()]);
+        let columns = [Column::new("ROW", DataType::Variant).not_null()];
+        let table = Table::new(name, columns).with_error_logging();
         Self {
             anything: Some(table),
             ..Self::default()
@@ -439,6 +361,7 @@ impl Catalog {
             name: default_pipe_name(&table.name),
             table: table.name.clone(),
             mapping: Mapping::ByName(MatchBy::CaseInsensitive),
+            definition: None,
             rules: self.default_rules(),
         })
     }
@@ -449,6 +372,7 @@ impl Catalog {
             name: key.clone(),
             table: table_of_default_pipe(key).unwrap_or_else(|| key.clone()),
             mapping: Mapping::WholeRow,
+            definition: None,
             rules: self.default_rules(),
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::emulator::catalog::columns::ColumnDefault;
 
 fn name(text: &str) -> ObjectName {
     let parts: Vec<&str> = text.split('/').collect();
@@ -51,6 +52,7 @@ fn rides() -> Catalog {
 fn with_mapping(mapping: Mapping) -> Pipe {
     Pipe {
         mapping,
+        definition: None,
         ..rides()
             .pipe(&name("DB/S/RIDES-STREAMING"))
             .expect("the default pipe")

@@ -158,7 +158,6 @@ impl Channel {
     }
 
     /// How many bytes of rows wait for their commit.
-    #[cfg(feature = "emulator-server")]
     pub(crate) fn pending_bytes(&self) -> usize {
         self.pending.iter().map(|next| next.batch.body.len()).sum()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::events::{Failed, What};
 use super::state::{Key, State};
 use crate::emulator::catalog::evolution::Evolution;
 use crate::emulator::catalog::tables::{Pipe, folded};
@@ -57,6 +58,7 @@ impl State {
                     dropped: &[],
                     forgotten: &[],
                     truncated: &[],
+                    errors_truncated: &[],
                     altered: &[name],
                     inserted: &BTreeMap::new(),
                 })?;
@@ -67,13 +69,21 @@ impl State {
             Err(why) => {
                 let record = ChannelRecord {
                     status_code: MUST_BE_REOPENED.to_owned(),
-                    last_error_message: Some(why),
+                    last_error_message: Some(why.clone()),
                     last_error_timestamp_ms: Some(at_ms),
                     ..channel.record.clone()
                 };
                 self.storage.put_channel(&record, true)?;
-                channel.change(at_ms, record);
+                let bytes = channel.pending_bytes();
                 channel.pending.clear();
+                let what = What::Failed(Failed {
+                    code: MUST_BE_REOPENED.to_owned(),
+                    message: why,
+                    is_by_user: true,
+                    bytes,
+                });
+                self.events.record(at_ms, (pipe, &record.channel), what);
+                channel.change(at_ms, record);
                 Ok(false)
             }
         }

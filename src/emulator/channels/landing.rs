@@ -1,9 +1,11 @@
 //! The rows of accepted batches as they become cells at their commit, on several threads if they are many.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use memchr::memchr;
 
 use crate::emulator::catalog::cell::Cell;
@@ -25,6 +27,12 @@ pub(crate) struct Landed {
     pub(crate) through: u64,
     pub(crate) batches: usize,
     pub(crate) waited_ms: u64,
+    /// The token of the first row, if the client sent one.
+    pub(crate) start_token: Option<String>,
+    /// How many bytes the bodies have.
+    pub(crate) bytes: usize,
+    /// When the last batch was accepted, in milliseconds since the Unix epoch.
+    pub(crate) accepted_at_ms: u64,
 }
 
 /// Where rows land, and when.
@@ -33,6 +41,12 @@ pub(crate) struct Destination<'a> {
     pub(crate) table: &'a Table,
     pub(crate) pipe: &'a Pipe,
     pub(crate) at_ms: u64,
+}
+
+/// The names that rejected rows share.
+struct Names {
+    pipe: Arc<str>,
+    channel: Arc<str>,
 }
 
 /// Whole rows of a batch.
@@ -61,11 +75,19 @@ impl Landed {
             rejected: Vec::new(),
             batches: 0,
             waited_ms: 0,
+            start_token: None,
+            bytes: 0,
+            accepted_at_ms: 0,
         };
         let mut pieces = Vec::new();
         for batch in batches {
             landed.through = batch.row_sequencer;
+            if landed.batches == 0 {
+                landed.start_token.clone_from(&batch.start_token);
+            }
             landed.batches += 1;
+            landed.bytes += batch.body.len();
+            landed.accepted_at_ms = batch.accepted_at_ms;
             landed.waited_ms += destination.at_ms.saturating_sub(batch.accepted_at_ms);
             if batch.end_token.is_some() {
                 landed.record.offset_token.clone_from(&batch.end_token);
@@ -73,7 +95,11 @@ impl Landed {
             let lines = split(&batch.body);
             pieces.extend(lines.map(|lines| Piece { batch, lines }));
         }
-        for piece in land_all(&pieces, destination) {
+        let names = Names {
+            pipe: destination.pipe.name.name.as_str().into(),
+            channel: landed.record.channel.as_str().into(),
+        };
+        for piece in land_all(&pieces, destination, &names) {
             landed.add(piece, destination.at_ms);
         }
         landed
@@ -117,7 +143,7 @@ fn split(body: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The landed pieces, in order.
-fn land_all(pieces: &[Piece<'_>], destination: Destination<'_>) -> Vec<LandedPiece> {
+fn land_all(pieces: &[Piece<'_>], destination: Destination<'_>, names: &Names) -> Vec<LandedPiece> {
     let bytes: usize = pieces.iter().map(|piece| piece.lines.len()).sum();
     let helpers = match bytes / PIECE {
         0 | 1 => 0,
@@ -128,7 +154,7 @@ fn land_all(pieces: &[Piece<'_>], destination: Destination<'_>) -> Vec<LandedPie
     let work = || {
         let next = || queue.lock().ok()?.next();
         let pieces = std::iter::from_fn(next);
-        let landed = pieces.map(|(position, piece)| (position, piece.land(destination)));
+        let landed = pieces.map(|(position, piece)| (position, piece.land(destination, names)));
         landed.collect::<Vec<_>>()
     };
     let mut landed = thread::scope(|scope| {
@@ -152,7 +178,7 @@ fn land_all(pieces: &[Piece<'_>], destination: Destination<'_>) -> Vec<LandedPie
 }
 
 impl Piece<'_> {
-    fn land(&self, destination: Destination<'_>) -> LandedPiece {
+    fn land(&self, destination: Destination<'_>, names: &Names) -> LandedPiece {
         let Destination { table, pipe, at_ms } = destination;
         let at = UNIX_EPOCH + Duration::from_millis(at_ms);
         let mut landed = LandedPiece {
@@ -162,12 +188,19 @@ impl Piece<'_> {
         for line in body::lines(self.lines) {
             match land_line(table, pipe, line, at) {
                 Ok(cells) => landed.rows.push(cells),
-                Err(error) => landed.rejected.push(RejectedRow {
-                    error,
-                    payload: String::from_utf8_lossy(line).into_owned(),
-                    offset_token_lower_bound: self.batch.start_token.clone(),
-                    offset_token_upper_bound: self.batch.end_token.clone(),
-                }),
+                Err(error) => {
+                    let text = str::from_utf8(line).map(str::to_owned);
+                    landed.rejected.push(RejectedRow {
+                        error,
+                        rejected_at_ms: at_ms,
+                        pipe: Arc::clone(&names.pipe),
+                        channel: Arc::clone(&names.channel),
+                        is_base64: text.is_err(),
+                        payload: text.unwrap_or_else(|_| STANDARD.encode(line)),
+                        offset_token_lower_bound: self.batch.start_token.clone(),
+                        offset_token_upper_bound: self.batch.end_token.clone(),
+                    });
+                }
             }
         }
         landed

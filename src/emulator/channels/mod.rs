@@ -4,9 +4,15 @@ pub(crate) mod channel;
 #[cfg(test)]
 mod commits_tests;
 pub(crate) mod committed_rows;
+pub(crate) mod controls;
 pub(crate) mod elastic;
 #[cfg(test)]
 mod elastic_tests;
+#[cfg_attr(
+    not(feature = "emulator-server"),
+    expect(dead_code, reason = "only queries read events")
+)]
+pub(crate) mod events;
 pub(crate) mod evolving;
 #[cfg(test)]
 mod evolving_tests;

@@ -66,11 +66,13 @@ impl State {
         }
         let (mut dropped, mut forgotten) = (Vec::new(), Vec::new());
         let (mut truncated, mut altered) = (Vec::new(), Vec::new());
+        let mut errors_truncated = Vec::new();
         for change in changes {
             match change {
                 Change::CreateTable(_) => {}
                 Change::AlterTable(table) => altered.push(table),
                 Change::TruncateTable(table) => truncated.push(table),
+                Change::TruncateErrors(table) => errors_truncated.push(table),
                 Change::DropTable(table) => dropped.push(table),
                 Change::ForgetChannels(pipe) => forgotten.push(pipe),
             }
@@ -85,6 +87,7 @@ impl State {
             dropped: &dropped,
             forgotten: &forgotten,
             truncated: &truncated,
+            errors_truncated: &errors_truncated,
             altered: &altered,
             inserted: &inserted,
         })?;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::channel::{Channel, Rules, SUCCESS, created, is_elastic, sequencers};
 use super::committed_rows::{CommitObserver, CommittedRows};
+use super::events::{Events, What};
 use super::failed_commits::FailedCommits;
 use super::landing::Destination;
 use super::refusals::{conflict, failed, must_reopen, uncommitted};
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::{Catalog, Pipe, folded_part};
+use crate::emulator::catalog::tables::{Catalog, Pipe};
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::storage::interface::{Storage, StorageError};
 use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, Commit};
@@ -58,8 +59,10 @@ pub(crate) struct State {
     /// How many commits there were.
     pub(crate) commits: u64,
     /// The initial delay and period of commits.
-    first_pace: (Duration, Duration),
+    pub(super) first_pace: (Duration, Duration),
     failed_commits: FailedCommits,
+    /// What the event table and the channel history show.
+    pub(crate) events: Events,
 }
 
 impl State {
@@ -88,6 +91,7 @@ impl State {
         Ok(Self {
             first_pace: (rules.commit_delay, rules.commit_every),
             failed_commits: FailedCommits::default(),
+            events: Events::default(),
             rules,
             catalog,
             storage,
@@ -148,6 +152,8 @@ impl State {
         channel.change(self.now_ms, record);
         channel.pending.clear();
         channel.loses_rows = false;
+        let of = (pipe, channel.record.channel.as_str());
+        self.events.record(self.now_ms, of, What::Opened);
         tracing::info!(
             channel = name,
             sequencer = channel.record.client_sequencer,
@@ -282,9 +288,11 @@ impl State {
         if fail_on_uncommitted && !channel.pending.is_empty() {
             return Err(uncommitted(channel));
         }
+        let name = &channel.record.channel;
         self.storage
-            .drop_channel(&pipe.name, &channel.record.channel)
+            .drop_channel(&pipe.name, name)
             .map_err(failed)?;
+        self.events.record(self.now_ms, (pipe, name), What::Dropped);
         self.channels.remove(&key);
         Ok(())
     }
@@ -338,71 +346,6 @@ impl State {
             .min()
     }
 
-    /// Withholds a channel's commits until `until_ms`.
-    pub(crate) fn hold(&mut self, pipe: &Pipe, name: &str, until_ms: u64) {
-        if let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) {
-            channel.hold(until_ms);
-        }
-    }
-
-    /// Changes a channel's record for a fault.
-    pub(crate) fn tamper(
-        &mut self,
-        pipe: &Pipe,
-        name: &str,
-        change: impl FnOnce(&mut ChannelRecord),
-    ) {
-        let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) else {
-            return;
-        };
-        let mut record = channel.record.clone();
-        change(&mut record);
-        match self.storage.put_channel(&record, false) {
-            Ok(()) => channel.change(self.now_ms, record),
-            Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),
-        }
-    }
-
-    /// Makes a channel accept rows and lose them until it is opened again. Its committed token stays.
-    pub(crate) fn lose_rows(&mut self, pipe: &Pipe, name: &str) {
-        let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) else {
-            return;
-        };
-        let record = channel.record.clone();
-        match self.storage.put_channel(&record, true) {
-            Ok(()) => channel.lose_rows(self.now_ms, record),
-            Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),
-        }
-    }
-
-    /// Changes when batches commit, including those that already wait.
-    pub(crate) fn pace(&mut self, delay: Duration, every: Duration) {
-        self.rules.commit_delay = delay;
-        self.rules.commit_every = every;
-        for channel in self.channels.values_mut() {
-            channel.retime(&self.rules);
-        }
-    }
-
-    /// Deletes rows and channels, and restores the initial pace of commits. Tables and pipes stay.
-    pub(crate) fn reset(&mut self) -> Result<(), StorageError> {
-        self.storage.clear(None)?;
-        self.channels.clear();
-        self.pipes_since_ms = Some(self.now_ms);
-        (self.rules.commit_delay, self.rules.commit_every) = self.first_pace;
-        self.is_held = false;
-        Ok(())
-    }
-
-    /// Deletes the rows and channels of a database.
-    pub(crate) fn reset_database(&mut self, database: &str) -> Result<(), StorageError> {
-        let database = folded_part(database);
-        self.storage.clear(Some(&database))?;
-        self.channels
-            .retain(|(pipe, _), _| folded_part(&pipe.database) != database);
-        Ok(())
-    }
-
     fn commit_or_log(&mut self, key: &Key, due_ms: u64, at_ms: u64) {
         let result = self.commit(key, due_ms, at_ms);
         // A channel may have been dropped meanwhile, or its rows discarded.
@@ -423,6 +366,7 @@ impl State {
             Err(why) => {
                 self.failed_commits.is_over(waits);
                 if self.failed_commits.is_news(key, &why.message) {
+                    self.record_failure(key, at_ms, why.message.clone());
                     let channel = self.channels.get(key).map(|c| c.record.channel.as_str());
                     tracing::error!(%why, channel, "accepted rows cannot be committed, and are tried again until they can");
                 }
@@ -469,6 +413,9 @@ impl State {
         if let Some(observer) = &self.observer {
             observer.call(&CommittedRows::new(&pipe.table, table, &landed));
         }
+        let of = (&pipe, landed.record.channel.as_str());
+        self.events
+            .record(at_ms, of, What::committed(at_ms, &landed));
         channel.settle(at_ms, landed);
         self.commits += 1;
         Ok(())

@@ -89,6 +89,119 @@ fn a_schema_is_dropped_with_its_tables_and_pipes() {
 }
 
 #[test]
+fn pipes_are_listed_and_described() {
+    for (client, _dir) in clients() {
+        let create = "CREATE PIPE DB.OTHER.P COMMENT = 'x' AS COPY  INTO DB.S.T (NAME)
+            FROM (SELECT $1:N::VARCHAR FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')))";
+        changed(&client, create);
+        let listed = data(&client, "SHOW PIPES IN ACCOUNT");
+        let columns = |row: &Value| {
+            let shown = [1, 2, 3, 4, 13, 14].map(|column| row[column].clone());
+            json!(shown)
+        };
+        let made = json!([
+            "P",
+            "DB",
+            "OTHER",
+            "COPY INTO DB.S.T (NAME) FROM (SELECT $1:N::VARCHAR FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')))",
+            "STREAMING",
+            "false"
+        ]);
+        let default = json!([
+            "T-STREAMING",
+            "DB",
+            "S",
+            "COPY INTO DB.S.T FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE",
+            "STREAMING",
+            "true"
+        ]);
+        let rows = listed.as_array().unwrap();
+        assert_eq!(
+            rows.iter().map(columns).collect::<Vec<_>>(),
+            [made.clone(), default.clone()]
+        );
+        let described = data(&client, "DESC PIPE DB.OTHER.P");
+        assert_eq!(columns(&described[0]), made);
+        let described = data(&client, "DESCRIBE PIPE \"T-STREAMING\"");
+        assert_eq!(columns(&described[0]), default);
+        assert_eq!(
+            data(&client, "SHOW PIPES LIKE 'p' IN DATABASE DB")
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(refused(&client, "DESC PIPE NONE").1, "002003");
+    }
+}
+
+#[test]
+fn channels_are_listed_with_their_pipes_and_tokens() {
+    for (client, _dir) in clients() {
+        client.open("Second");
+        let all = data(&client, "SHOW CHANNELS IN PIPE DB.S.\"T-STREAMING\"");
+        let wanted = json!([
+            ["c", "DB", "S", "T", "0", "2", "1", "T-STREAMING", "PIPE"],
+            [
+                "Second",
+                "DB",
+                "S",
+                "T",
+                "0",
+                "1",
+                null,
+                "T-STREAMING",
+                "PIPE"
+            ],
+        ]);
+        let shown = |rows: &Value| {
+            let rows = rows.as_array().unwrap().iter();
+            rows.map(|row| json!(row.as_array().unwrap()[1..]))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(json!(shown(&all)), wanted);
+        for (statement, count) in [
+            ("SHOW CHANNELS", 2),
+            ("SHOW CHANNELS LIKE 'sec%'", 1),
+            ("SHOW CHANNELS LIKE 'sec%' IN SCHEMA DB.S", 1),
+            ("SHOW CHANNELS LIKE 'sec%' IN PIPE \"T-STREAMING\"", 1),
+            ("SHOW CHANNELS IN SCHEMA DB.OTHER", 0),
+            // Only channels of the classic architecture belong to tables.
+            ("SHOW CHANNELS IN TABLE DB.S.T", 0),
+        ] {
+            let rows = data(&client, statement);
+            assert_eq!(rows.as_array().unwrap().len(), count, "{statement}");
+        }
+        assert_eq!(refused(&client, "SHOW CHANNELS IN PIPE NONE").1, "002003");
+    }
+}
+
+#[test]
+fn the_status_of_a_pipe_is_its_execution_state() {
+    for (client, _dir) in clients() {
+        let query = "SELECT SYSTEM$PIPE_STATUS('db.s.\"T-STREAMING\"')";
+        let (_, answer) = sql(&client, query);
+        let name = &answer["resultSetMetaData"]["rowType"][0]["name"];
+        assert_eq!(name, "SYSTEM$PIPE_STATUS('db.s.\"T-STREAMING\"')");
+        assert_eq!(
+            answer["data"],
+            json!([["{\"executionState\":\"RUNNING\"}"]])
+        );
+        let state =
+            "SELECT PARSE_JSON(SYSTEM$PIPE_STATUS('\"T-STREAMING\"')):executionState::VARCHAR AS S";
+        assert_eq!(data(&client, state), json!([["RUNNING"]]));
+        assert_eq!(
+            refused(&client, "SELECT SYSTEM$PIPE_STATUS('NONE')").1,
+            "002003"
+        );
+        assert_eq!(
+            refused(&client, "SELECT SYSTEM$PIPE_STATUS(NAME) FROM T").1,
+            "000002"
+        );
+    }
+}
+
+#[test]
 fn a_change_that_is_sent_again_happens_once() {
     let (client, _dir) = clients().swap_remove(0);
     let body = json!({ "statement": "CREATE TABLE DB.S.U (A NUMBER)" });
@@ -119,7 +232,7 @@ fn what_needs_a_session_and_what_is_wrong_is_refused() {
         ("CREATE TABLE T (A NUMBER)", "002002", "already exists"),
         ("DROP TABLE NONE", "002003", "NONE"),
         ("SHOW WAREHOUSES", "000002", "SHOW"),
-        ("DESC PIPE P", "000002", "TABLE"),
+        ("DESC VIEW P", "000002", "TABLE"),
         ("INSERT INTO T VALUES (?)", "", ""),
     ] {
         let (status, found, message) = refused(&client, statement);

@@ -314,10 +314,10 @@ fn tables_are_listed_and_described() {
         assert_eq!(connector.rows("DESCRIBE TABLE DB.S.T"), wanted);
         assert_eq!(connector.refused("DESC TABLE NONE").0, "002003");
         for text in [
-            "SHOW PIPES",
+            "SHOW WAREHOUSES",
             "SHOW TERSE TABLES",
             "SHOW TABLES HISTORY",
-            "DESC PIPE P",
+            "DESC VIEW V",
             "DESC TABLE T TYPE = STAGE",
         ] {
             assert_eq!(connector.refused(text).1, "0A000", "{text}");

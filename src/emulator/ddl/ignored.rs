@@ -17,7 +17,7 @@ const OF_EFFECT: &[&str] = &[
     "DATE_INPUT_FORMAT",
     "DEFAULT_DDL_COLLATION",
     "DROP",
-    "ENABLE_SCHEMA_EVOLUTION",
+    "LOG_EVENT_LEVEL",
     "MODIFY",
     "PIPE_EXECUTION_PAUSED",
     "RENAME",
@@ -40,6 +40,7 @@ pub(super) fn alter(statement: &Statement) -> Result<(), DdlError> {
     };
     let remedy = match effect.as_str() {
         "BINARY_INPUT_FORMAT" => "start the emulator with --binary-input-format",
+        "LOG_EVENT_LEVEL" => "its event table has all events",
         "PIPE_EXECUTION_PAUSED" => "the emulator's pipes always run",
         _ => "write the table as it is to be into its CREATE TABLE",
     };

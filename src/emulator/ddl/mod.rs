@@ -5,6 +5,7 @@ pub(crate) mod drops;
 pub(crate) mod ignored;
 pub(crate) mod insert;
 pub(crate) mod literal;
+pub(crate) mod options;
 pub(crate) mod pipe;
 pub(crate) mod rows;
 pub(crate) mod script;

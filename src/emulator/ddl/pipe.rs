@@ -45,6 +45,7 @@ pub(crate) fn read(
             return Err(cursor.expected("AS COPY INTO"));
         }
     }
+    let definition = cursor.rest();
     cursor.expect_keyword("COPY")?;
     cursor.expect_keyword("INTO")?;
     let (parts, table_at) = cursor.name()?;
@@ -107,6 +108,7 @@ pub(crate) fn read(
         name,
         table: table.name.clone(),
         mapping,
+        definition: Some(definition),
         rules: Rules::default(),
     }))
 }

@@ -8,9 +8,10 @@ use super::literal::{Literal, ValueError};
 use super::script::{Cursor, Statement};
 use super::statements::{Change, DdlError, ErrorCode, Run};
 use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::columns::Column;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::row_error::RowError;
-use crate::emulator::catalog::tables::{Column, Table, kept_as};
+use crate::emulator::catalog::tables::{Table, kept_as};
 
 const NO_COLUMN: ErrorCode = ErrorCode("000904", "42000");
 const TWICE: ErrorCode = ErrorCode("002028", "42601");

@@ -6,7 +6,7 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::statements::{DdlError, ErrorCode};
 use crate::emulator::sql::compiler::literals::{escaped, unescaped};
-use crate::emulator::sql::names::identifier;
+use crate::emulator::sql::names::{identifier, quoted};
 
 /// One statement, without white space, comments and its semicolon.
 #[derive(Debug)]
@@ -150,6 +150,25 @@ impl<'a> Cursor<'a> {
             self.tokens = rest;
         }
         passed
+    }
+
+    /// What follows, with a space for each stretch of white space and comments.
+    pub(crate) fn rest(&self) -> String {
+        let mut text = String::new();
+        let mut end = self.at();
+        for token in self.tokens {
+            if token.span.start != end {
+                text.push(' ');
+            }
+            end = token.span.end;
+            let shown = match &token.token {
+                Token::SingleQuotedString(value) => format!("'{}'", value.replace('\'', "''")),
+                Token::Word(word) if word.quote_style.is_some() => quoted(&word.value),
+                other => other.to_string(),
+            };
+            text.push_str(&shown);
+        }
+        text
     }
 
     pub(crate) fn peek(&self) -> Option<&'a Token> {

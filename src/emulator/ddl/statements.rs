@@ -10,6 +10,7 @@ use sqlparser::ast;
 use sqlparser::tokenizer::Location;
 
 use super::ignored::{WITHOUT_EFFECT, alter, ignored};
+use super::options::{self, error_table};
 use super::rows::Rows;
 use super::script::{Cursor, Statement, split};
 use super::session::Session;
@@ -69,6 +70,8 @@ pub(crate) enum Change {
     AlterTable(ObjectName),
     /// A table has lost its rows. Its rejected rows stay.
     TruncateTable(ObjectName),
+    /// A table has lost its rejected rows.
+    TruncateErrors(ObjectName),
     /// A table is gone with its rows.
     DropTable(ObjectName),
     /// A pipe has forgotten its channels: it is gone, new, or leads to a new table.
@@ -188,11 +191,14 @@ impl Run<'_> {
             return self.drop(statement, cursor);
         }
         if cursor.keyword("TRUNCATE") {
-            return self.truncate(cursor);
+            return self.truncate(statement, cursor);
         }
         if cursor.keyword("ALTER") {
             let is_table =
                 cursor.keyword("TABLE") || cursor.keyword("ICEBERG") && cursor.keyword("TABLE");
+            if is_table && options::are_set(cursor.clone()) {
+                return self.set_options(cursor);
+            }
             if is_table
                 && statement
                     .words()
@@ -307,6 +313,7 @@ impl Run<'_> {
         let is_evolving = table.enable_schema_evolution == Some(true);
         self.catalog.add_table(Table {
             is_evolving,
+            has_error_logging: options::has_error_logging(statement)?,
             ..Table::new(name, columns)
         });
         Ok(())
@@ -333,9 +340,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn truncate(&mut self, mut cursor: Cursor<'_>) -> Result<(), DdlError> {
+    fn truncate(&mut self, statement: &Statement, mut cursor: Cursor<'_>) -> Result<(), DdlError> {
         cursor.keyword("TABLE");
         let keep = cursor.if_exists();
+        let errors_of = error_table(&mut cursor, &self.session)?;
+        if let (Some(table), None) = (errors_of, cursor.peek()) {
+            return self.truncate_errors(&table, statement, keep);
+        }
         let (parts, at) = cursor.name()?;
         if cursor.peek().is_some() {
             return Err(cursor.expected("the end of the statement"));

@@ -6,7 +6,8 @@ use super::*;
 use crate::base::mutated::mutated_text;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::catalog::tables::{ColumnDefault, Mapping, MatchBy, Selected};
+use crate::emulator::catalog::columns::ColumnDefault;
+use crate::emulator::catalog::tables::{Mapping, MatchBy, Selected};
 
 const SKI_RESORT: &str = include_str!("../../../tests/fixtures/ddl/ski_resort.sql");
 const SHAPES: &str = include_str!("../../../tests/fixtures/ddl/shapes.sql");
@@ -236,7 +237,8 @@ fn statements_that_rows_would_notice_are_refused() {
         "BEGIN",
         "UNDROP TABLE D.S.T",
         "ALTER PIPE D.S.P SET PIPE_EXECUTION_PAUSED = TRUE",
-        "ALTER TABLE D.S.T SET ENABLE_SCHEMA_EVOLUTION = TRUE",
+        "ALTER TABLE D.S.T SET ENABLE_SCHEMA_EVOLUTION = TRUE, COMMENT = 'x'",
+        "ALTER SCHEMA D.S SET LOG_EVENT_LEVEL = OFF",
         "ALTER ACCOUNT SET TIMEZONE = 'UTC'",
         "ALTER ACCOUNT SET BINARY_INPUT_FORMAT = 'HEX'",
         "ALTER TABLE D.S.T DROP COLUMN A",

@@ -8,13 +8,15 @@ use sqlparser::ast::{
 };
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+use sqlparser::tokenizer::{Location, Token};
 
+use super::options::without_error_logging;
 use super::script::{Statement, parser_error};
 use super::statements::DdlError;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::{DataType, Input, Rules};
-use crate::emulator::catalog::tables::{Column, ColumnDefault, Table};
+use crate::emulator::catalog::columns::{Column, ColumnDefault};
+use crate::emulator::catalog::tables::Table;
 use crate::emulator::sql::names::identifier;
 
 /// No column's definition has more tokens. sqlparser bounds how deep parentheses nest but not how long a chain of operators
@@ -67,22 +69,6 @@ fn check_length(statement: &Statement) -> Result<(), DdlError> {
         }
     }
     Ok(())
-}
-
-/// The tokens without `ERROR_LOGGING = …`, an option of tables that sqlparser does not know. The emulator keeps rejected
-/// rows of every table.
-fn without_error_logging(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
-    let is_option = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case("ERROR_LOGGING"));
-    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    let mut rest = tokens.iter().peekable();
-    while let Some(token) = rest.next() {
-        if is_option(token) && rest.next_if(|next| next.token == Token::Eq).is_some() {
-            rest.next();
-        } else {
-            kept.push(token.clone());
-        }
-    }
-    kept
 }
 
 /// The parts of a name, as Snowflake stores them.

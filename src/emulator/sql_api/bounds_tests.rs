@@ -220,6 +220,7 @@ fn the_time_of_a_statement_has_begun_when_its_tables_are_copied() {
             name: pipe.table.clone(),
             table: catalog.table(&pipe.table).unwrap().clone(),
             rows: RowSnapshot::from(vec![vec![Cell::Text("a".to_owned())]]),
+            is_view: false,
         };
         let selection = Selection::read("SELECT NAME FROM DB.S.T", context).unwrap();
         let run = Run {

@@ -9,7 +9,7 @@ use crate::emulator::sql::compiler::aggregates::{AGGREGATES, WINDOW_FUNCTIONS};
 use crate::emulator::sql::compiler::calls::SCALARS;
 
 const PAGE: &str = include_str!("../../guide/emulator_support.md");
-const DDL: &str = "CREATE TABLE DB.S.T (ID NUMBER, PRICE NUMBER(10,2), NAME VARCHAR, AT TIMESTAMP_NTZ, SEEN TIMESTAMP_LTZ, V VARIANT);";
+const DDL: &str = "CREATE TABLE DB.S.T (ID NUMBER, PRICE NUMBER(10,2), NAME VARCHAR, AT TIMESTAMP_NTZ, SEEN TIMESTAMP_LTZ, V VARIANT) ERROR_LOGGING = TRUE;";
 
 fn section(heading: &str) -> &'static str {
     let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap();

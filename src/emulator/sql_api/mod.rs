@@ -10,9 +10,11 @@ mod guide_tests;
 #[cfg(test)]
 pub(crate) mod meaning_tests;
 pub(crate) mod parsing;
+mod pipe_status;
 pub(crate) mod reading;
 #[cfg(test)]
 mod refusals_tests;
 pub(crate) mod statements;
 #[cfg(test)]
 pub(crate) mod statements_tests;
+mod views;

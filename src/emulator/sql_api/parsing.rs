@@ -10,6 +10,7 @@ use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
+use super::views::ErrorTables;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::ddl::script::{Statement, parser_error, split_raw};
 use crate::emulator::sql::failure::Failure;
@@ -65,6 +66,9 @@ impl Selection {
             )));
         };
         let mut query = query;
+        if let ControlFlow::Break(why) = VisitMut::visit(&mut query, &mut ErrorTables) {
+            return Err(why);
+        }
         let mut ctes = BTreeSet::new();
         let _ = Visit::visit(&query, &mut Names(&mut ctes));
         let mut scan = Scan {

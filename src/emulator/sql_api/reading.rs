@@ -69,6 +69,8 @@ pub(crate) struct Source {
     pub(crate) table: Table,
     /// Its rows, where they are in no file.
     pub(crate) rows: RowSnapshot,
+    /// Whether it is no table, and its rows were made for this statement.
+    pub(crate) is_view: bool,
 }
 
 /// An answer's rows.
@@ -110,14 +112,13 @@ pub(crate) fn run(selection: &Selection, run: &Run<'_>) -> Result<Answer, Failur
         ),
         None => copies::in_memory(sources, end),
     }
-    .map_err(|why| match why.sqlite_error_code() {
-        Some(ErrorCode::OperationInterrupted) => Failure::timeout(),
-        _ => Failure::broken(&why),
-    })?;
+    .map_err(|why| copying_failed(&why))?;
     if selection.placeholders != bindings.len() {
         return Err(Failure::bindings(selection.placeholders, bindings.len()));
     }
-    let tables = known_tables(&connection, sources).map_err(|why| Failure::broken(&why))?;
+    let mut tables = known_tables(&connection, sources).map_err(|why| Failure::broken(&why))?;
+    tables
+        .extend(copies::add_views(&connection, sources, end).map_err(|why| copying_failed(&why))?);
     let mut compiler = Compiler::new(Settings {
         of_pipe: None,
         context: &selection.context,
@@ -130,6 +131,13 @@ pub(crate) fn run(selection: &Selection, run: &Run<'_>) -> Result<Answer, Failur
     let readable = tables.values().map(|known| known.kept_as.clone()).collect();
     let connection = fenced(connection, end, readable).map_err(|why| Failure::broken(&why))?;
     select(&connection, &query.sql, &compiler.texts, &query.columns)
+}
+
+fn copying_failed(why: &rusqlite::Error) -> Failure {
+    match why.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => Failure::timeout(),
+        _ => Failure::broken(why),
+    }
 }
 
 /// What the tables are called in the database.
@@ -149,7 +157,8 @@ fn known_tables(
             Ok((folded(&name), row.get(3)?))
         })?
         .collect::<rusqlite::Result<BTreeMap<ObjectName, String>>>()?;
-    let known = sources.iter().filter_map(|source| {
+    let of_tables = sources.iter().filter(|source| !source.is_view);
+    let known = of_tables.filter_map(|source| {
         let kept_as = kept.get(&folded(&source.name))?.clone();
         let columns = source.table.columns.clone();
         Some((source.asked.clone(), Known { kept_as, columns }))

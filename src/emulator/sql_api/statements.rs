@@ -13,7 +13,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::parsing::Selection;
+use super::pipe_status;
 use super::reading::{self, MOST_TIME, Run, Source};
+use super::views;
 use crate::base::time::epoch_millis;
 use crate::emulator::catalog::tables::kept_as;
 use crate::emulator::ddl::deep_stack;
@@ -334,7 +336,8 @@ fn select(
         database: posted.database,
         schema: posted.schema,
     };
-    let selection = Selection::read(&posted.statement, context)?;
+    let mut selection = Selection::read(&posted.statement, context)?;
+    pipe_status::fill(&mut selection, &access.handler().state)?;
     let (file, sources) = sources(access, &selection)?;
     let bindings = bindings.iter().map(Binding::literal);
     let bindings = bindings.collect::<Result<Vec<Literal>, _>>()?;
@@ -359,6 +362,16 @@ fn sources(
     let mut sources = Vec::new();
     let (mut cells, mut bytes) = (0, 0);
     for name in &selection.tables {
+        if let Some(view) = views::find(state, name)? {
+            sources.push(Source {
+                asked: name.clone(),
+                name: name.clone(),
+                table: view.table,
+                rows: view.rows,
+                is_view: true,
+            });
+            continue;
+        }
         let missing =
             || Failure::no_object(&format!("{}.{}.{}", name.database, name.schema, name.name));
         let Some(table) = state.catalog.table(name).cloned() else {
@@ -398,6 +411,7 @@ fn sources(
             name: kept.clone(),
             table,
             rows,
+            is_view: false,
         });
     }
     Ok((file, sources))

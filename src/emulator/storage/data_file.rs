@@ -272,7 +272,8 @@ impl Storage for DataFile {
         };
         self.read(|connection| {
             let query = format!(
-                "SELECT MESSAGE, PAYLOAD, OFFSET_TOKEN_LOWER_BOUND, OFFSET_TOKEN_UPPER_BOUND, CODE, SQL_STATE, COLUMN_NAME
+                "SELECT MESSAGE, PAYLOAD, OFFSET_TOKEN_LOWER_BOUND, OFFSET_TOKEN_UPPER_BOUND, CODE, SQL_STATE, COLUMN_NAME,
+                   REJECTED_AT_MS, IS_BASE64, PIPE_NAME, CHANNEL_NAME
                  FROM {} ORDER BY _rowid_ LIMIT ? OFFSET ?",
                 quoted(&place.errors())
             );
@@ -287,6 +288,10 @@ impl Storage for DataFile {
                             row.get::<_, String>(0)?,
                         )
                     },
+                    rejected_at_ms: row.get(7)?,
+                    is_base64: row.get(8)?,
+                    pipe: row.get(9)?,
+                    channel: row.get(10)?,
                     payload: row.get(1)?,
                     offset_token_lower_bound: row.get(2)?,
                     offset_token_upper_bound: row.get(3)?,
@@ -324,13 +329,13 @@ fn insert_rows(
         insert.execute(params_from_iter(row.iter().map(Bound)))?;
     }
     let mut insert = transaction.prepare_cached(&format!(
-        "INSERT INTO {} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO {} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         quoted(&place.errors())
     ))?;
     for row in commit.rejected {
         insert.execute(params![
-            commit.record.pipe.name,
-            commit.record.channel,
+            row.pipe,
+            row.channel,
             row.error.message,
             row.payload,
             row.offset_token_lower_bound,
@@ -338,6 +343,8 @@ fn insert_rows(
             row.error.code,
             row.error.sql_state,
             row.error.column,
+            row.rejected_at_ms,
+            row.is_base64,
         ])?;
     }
     Ok(())

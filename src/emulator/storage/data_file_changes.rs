@@ -31,7 +31,10 @@ impl SqliteFile {
         let made = made.map(|table| Change::CreateTable(table.name.clone()));
         let altered = change.altered.iter().cloned().map(Change::AlterTable);
         let truncated = change.truncated.iter().cloned().map(Change::TruncateTable);
-        for step in changes.chain(made).chain(truncated).chain(altered) {
+        let errors = change.errors_truncated.iter().cloned();
+        let errors = errors.map(Change::TruncateErrors);
+        let steps = changes.chain(made).chain(truncated).chain(errors);
+        for step in steps.chain(altered) {
             carry_out(&transaction, change.catalog, &mut kept, step).map_err(failed)?;
         }
         for (name, rows) in change.inserted {

@@ -7,8 +7,9 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use super::sqlite_cells::Bound;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::DataType;
+use crate::emulator::catalog::columns::Column;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::{Catalog, Column, Table, folded};
+use crate::emulator::catalog::tables::{Catalog, Table, folded};
 use crate::emulator::ddl::statements::Change;
 use crate::emulator::sql::names::quoted;
 
@@ -70,16 +71,22 @@ pub(crate) fn kept_tables(
 /// Adds what says more of an error than its text to an error table of an earlier version.
 fn with_codes(transaction: &Transaction<'_>, place: &Kept) -> rusqlite::Result<()> {
     let errors = place.errors();
-    let query = "SELECT count(*) FROM pragma_table_info(?) WHERE name = 'CODE'";
-    if transaction.query_row(query, [&errors], |row| row.get::<_, u64>(0))? > 0 {
-        return Ok(());
+    let query = "SELECT count(*) FROM pragma_table_info(?) WHERE name = ?";
+    for (column, definition) in [
+        ("CODE", "TEXT NOT NULL DEFAULT ''"),
+        ("SQL_STATE", "TEXT NOT NULL DEFAULT ''"),
+        ("COLUMN_NAME", "TEXT"),
+        ("REJECTED_AT_MS", "INTEGER NOT NULL DEFAULT 0"),
+        ("IS_BASE64", "INTEGER NOT NULL DEFAULT 0"),
+    ] {
+        let is_there = transaction.query_row(query, [&errors, column], |row| row.get(0));
+        if is_there.map(|count: u64| count == 0)? {
+            let errors = quoted(&errors);
+            let add = format!("ALTER TABLE {errors} ADD COLUMN {column} {definition}");
+            transaction.execute(&add, [])?;
+        }
     }
-    let errors = quoted(&errors);
-    transaction.execute_batch(&format!(
-        "ALTER TABLE {errors} ADD COLUMN CODE TEXT NOT NULL DEFAULT '';
-         ALTER TABLE {errors} ADD COLUMN SQL_STATE TEXT NOT NULL DEFAULT '';
-         ALTER TABLE {errors} ADD COLUMN COLUMN_NAME TEXT;"
-    ))
+    Ok(())
 }
 
 /// Brings the file in line with one change of the catalog.
@@ -99,6 +106,11 @@ pub(crate) fn carry_out(
         Change::TruncateTable(name) => {
             if let Some(place) = kept.get(&folded(&name)) {
                 transaction.execute(&format!("DELETE FROM {}", quoted(&place.table)), [])?;
+            }
+        }
+        Change::TruncateErrors(name) => {
+            if let Some(place) = kept.get(&folded(&name)) {
+                transaction.execute(&format!("DELETE FROM {}", quoted(&place.errors())), [])?;
             }
         }
         Change::AlterTable(name) => {
@@ -193,7 +205,8 @@ pub(crate) fn create_table(
         "CREATE TABLE {} ({});
          CREATE TABLE {} (PIPE_NAME TEXT NOT NULL, CHANNEL_NAME TEXT NOT NULL, MESSAGE TEXT NOT NULL,
            PAYLOAD TEXT NOT NULL, OFFSET_TOKEN_LOWER_BOUND TEXT, OFFSET_TOKEN_UPPER_BOUND TEXT,
-           CODE TEXT NOT NULL DEFAULT '', SQL_STATE TEXT NOT NULL DEFAULT '', COLUMN_NAME TEXT);",
+           CODE TEXT NOT NULL DEFAULT '', SQL_STATE TEXT NOT NULL DEFAULT '', COLUMN_NAME TEXT,
+           REJECTED_AT_MS INTEGER NOT NULL DEFAULT 0, IS_BASE64 INTEGER NOT NULL DEFAULT 0);",
         quoted(&place.table),
         columns.join(", "),
         quoted(&place.errors()),
@@ -215,11 +228,21 @@ fn alter_table(
     let (old, added) = table
         .columns
         .split_at(place.columns.len().min(table.columns.len()));
-    let lost_not_null = |(before, after): (&Column, &Column)| after.nullable && !before.nullable;
-    // SQLite cannot drop NOT NULL: the rows move to a table without it. An evolving table has none.
-    if !table.is_evolving && place.columns.iter().zip(old).any(lost_not_null) {
+    let nullable = |column: &Column| Column {
+        nullable: column.nullable || table.is_evolving,
+        ..column.clone()
+    };
+    // SQLite cannot drop NOT NULL: the rows move to a table without it.
+    let query = "SELECT count(*) FROM pragma_table_info(?) WHERE name = ? AND \"notnull\"";
+    let mut has_too_many = false;
+    for column in old.iter().map(nullable).filter(|column| column.nullable) {
+        let found = transaction.query_row(query, [&place.table, &column.name], |row| row.get(0));
+        has_too_many |= found.map(|count: u64| count > 0)?;
+    }
+    if has_too_many {
         let (name, moved) = (quoted(&place.table), quoted("_snowpipe_moved"));
-        let columns: Vec<String> = old.iter().map(column_definition).collect();
+        let columns = old.iter().map(nullable);
+        let columns: Vec<String> = columns.map(|column| column_definition(&column)).collect();
         transaction.execute_batch(&format!(
             "CREATE TABLE {moved} ({});
              INSERT INTO {moved} SELECT * FROM {name} ORDER BY _rowid_;
@@ -275,7 +298,7 @@ fn free_name(transaction: &Transaction<'_>, name: &ObjectName) -> rusqlite::Resu
 
 /// A column in SQLite. Its affinity lets SQL compare and add numbers wherever that loses no digit: SQLite's numbers are
 /// exact to 15 digits, so wider columns keep integers as integers and anything else as text.
-fn column_definition(column: &Column) -> String {
+pub(crate) fn column_definition(column: &Column) -> String {
     let affinity = match column.data_type {
         DataType::Number { precision, scale } if precision <= 15 && scale > 0 => "NUMERIC",
         DataType::Number { .. } => "",

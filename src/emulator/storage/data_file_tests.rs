@@ -77,6 +77,10 @@ fn empty_row(id: Cell) -> Vec<Cell> {
 fn rejected(message: &str) -> RejectedRow {
     RejectedRow {
         error: RowError::new("100038", "22018", message).in_column("A"),
+        rejected_at_ms: 7,
+        pipe: "T-STREAMING".into(),
+        channel: "c".into(),
+        is_base64: false,
         payload: "{\"ID\":\"x\"}".to_owned(),
         offset_token_lower_bound: None,
         offset_token_upper_bound: Some("8".to_owned()),
@@ -282,7 +286,7 @@ fn anyone_can_query_the_file_while_it_is_open() {
             Ok((row.get(0)?, row.get(1)?))
         })
         .expect("the error table");
-    assert_eq!((channel.as_str(), message.as_str()), ("a", "one"));
+    assert_eq!((channel.as_str(), message.as_str()), ("c", "one"));
 }
 
 #[test]
@@ -290,7 +294,13 @@ fn an_error_table_of_an_earlier_version_gets_the_columns_of_codes() {
     let (_dir, path) = temporary();
     drop(open(&path));
     let writer = Connection::open(&path).expect("a second connection");
-    for column in ["CODE", "SQL_STATE", "COLUMN_NAME"] {
+    for column in [
+        "CODE",
+        "SQL_STATE",
+        "COLUMN_NAME",
+        "REJECTED_AT_MS",
+        "IS_BASE64",
+    ] {
         let statement = format!("ALTER TABLE T__ERRORS DROP COLUMN {column}");
         writer.execute_batch(&statement).expect("drop");
     }

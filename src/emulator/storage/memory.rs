@@ -144,7 +144,9 @@ impl Storage for MemoryStorage {
         stored
             .rows
             .retain(|table, _| is_kept(table) && !contains(change.truncated, table));
-        stored.rejected.retain(|table, _| is_kept(table));
+        stored
+            .rejected
+            .retain(|table, _| is_kept(table) && !contains(change.errors_truncated, table));
         stored
             .channels
             .retain(|(pipe, _), _| !contains(change.forgotten, pipe));

@@ -1,6 +1,7 @@
 //! What the emulator stores: channels, accepted batches, commits, rejected rows, schema changes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
@@ -62,8 +63,16 @@ pub(crate) struct AcceptedBatch {
 pub struct RejectedRow {
     /// Why the row was rejected.
     pub error: RowError,
+    /// When the row was rejected, in milliseconds since the Unix epoch.
+    pub rejected_at_ms: u64,
+    /// The name of the pipe.
+    pub pipe: Arc<str>,
+    /// The channel's name as it was first opened.
+    pub channel: Arc<str>,
     /// The row as the client sent it.
     pub payload: String,
+    /// Whether the row is not UTF-8, and `payload` its BASE64.
+    pub is_base64: bool,
     /// The start token of the request with the row.
     pub offset_token_lower_bound: Option<String>,
     /// The end token of the request with the row.
@@ -107,6 +116,8 @@ pub(crate) struct SchemaChange<'a> {
     pub(crate) forgotten: &'a [ObjectName],
     /// The tables that lose their rows and nothing else.
     pub(crate) truncated: &'a [ObjectName],
+    /// The tables that lose their rejected rows and nothing else.
+    pub(crate) errors_truncated: &'a [ObjectName],
     /// The tables that have more columns, or columns without their NOT NULL.
     pub(crate) altered: &'a [ObjectName],
     /// The rows that tables get after all of that.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::emulator::catalog::cell::Cell;
-use crate::emulator::catalog::tables::Column;
+use crate::emulator::catalog::columns::Column;
 
 /// How many rows a piece has that grows by small commits.
 const PIECE: usize = 1024;

@@ -5,7 +5,7 @@ use sqlparser::ast::{Expr, Ident};
 use super::state::Compiler;
 use super::types::{Type, Typed, is_narrow};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::catalog::tables::Column;
+use crate::emulator::catalog::columns::Column;
 use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql::names::folded;
 use crate::emulator::sql::names::quoted;

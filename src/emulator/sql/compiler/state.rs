@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::scopes::{Output, Scope};
 use super::types::Typed;
+use crate::emulator::catalog::columns::Column;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::Column;
 use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql::functions::moments::Form;
 use crate::emulator::sql::names::Context;

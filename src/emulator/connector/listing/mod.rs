@@ -1,26 +1,23 @@
-//! SHOW SCHEMAS, SHOW TABLES and DESC TABLE: the first columns that Snowflake documents, as far as the emulator knows what is in them.
-
-use std::collections::BTreeSet;
+//! SHOW and DESC: what there is, filtered by name and place.
 
 use sqlparser::tokenizer::Token;
 
-use super::answers::{
-    Rejection, ResultSet, StatementType, number_column, text_column, time_column,
-};
+use super::answers::{Rejection, ResultSet};
 use super::sessions::Names;
-use crate::emulator::catalog::cell::Cell;
-use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::{Column, ColumnDefault, kept_as};
 use crate::emulator::channels::state::State;
 use crate::emulator::ddl::script::Cursor;
 use crate::emulator::sql::failure::Failure;
-use crate::emulator::sql_api::statements::{Access, storage_failure};
+use crate::emulator::sql_api::statements::Access;
+
+mod channels;
+mod pipes;
+mod tables;
 
 /// The longest pattern: no name is longer than 255 characters.
 const MOST_PATTERN: usize = 2_000;
 
-/// Which tables a SHOW lists.
+/// Which objects a SHOW lists.
 #[derive(Debug, Default)]
 struct Filter {
     database: Option<String>,
@@ -51,7 +48,7 @@ impl Filter {
                 Some(Token::Number(digits, _)) => digits.parse().ok(),
                 _ => None,
             };
-            filter.limit = Some(limit.ok_or_else(|| cursor.expected("a number of tables"))?);
+            filter.limit = Some(limit.ok_or_else(|| cursor.expected("a number"))?);
             cursor.next();
         }
         Ok(filter)
@@ -105,129 +102,58 @@ impl Filter {
     }
 }
 
-/// `SHOW TABLES …`
+/// `SHOW …`
 pub(crate) fn show(
     access: &Access<'_>,
     names: &Names,
     mut cursor: Cursor<'_>,
 ) -> Result<ResultSet, Rejection> {
-    if cursor.keyword("SCHEMAS") {
-        return schemas(access, names, cursor);
+    let Some(kind) = cursor.next().map(|kind| kind.to_string().to_uppercase()) else {
+        return Err(cursor.expected("TABLES").into());
+    };
+    if kind == "CHANNELS" {
+        return channels::show(access, names, cursor);
     }
-    if !cursor.keyword("TABLES") {
-        return Err(Rejection::unsupported(
-            "SHOW of anything but SCHEMAS and TABLES",
-        ));
+    if !matches!(kind.as_str(), "PIPES" | "SCHEMAS" | "TABLES") {
+        return Err(Rejection::unsupported(format!(
+            "SHOW {kind}: the emulator lists CHANNELS, PIPES, SCHEMAS and TABLES"
+        )));
     }
     let filter = Filter::read(&mut cursor, names)?;
     is_at_end(&cursor)?;
-    let mut handler = access.handler();
-    let state = &mut handler.state;
-    let since = since(state);
-    let listed = tables(state);
-    let listed = listed.into_iter().filter(|name| filter.lists(name));
-    let listed: Vec<ObjectName> = listed.take(filter.limit.unwrap_or(usize::MAX)).collect();
-    let mut rows = Vec::with_capacity(listed.len());
-    for name in listed {
-        let count = state.storage.count(&name);
-        let count = count.map_err(|why| storage_failure(&why))?;
-        let texts = [
-            since.clone(),
-            name.name,
-            name.database,
-            name.schema,
-            "TABLE".to_owned(),
-            String::new(),
-            String::new(),
-            count.to_string(),
-        ];
-        rows.push(texts.into_iter().map(Some).collect());
+    let state = &mut access.handler().state;
+    match kind.as_str() {
+        "PIPES" => Ok(pipes::show(state, &filter)),
+        "SCHEMAS" => Ok(tables::show_schemas(state, names, &filter)),
+        _ => tables::show(state, &filter),
     }
-    Ok(ResultSet {
-        kind: StatementType::Show,
-        columns: vec![
-            time_column("created_on"),
-            text_column("name"),
-            text_column("database_name"),
-            text_column("schema_name"),
-            text_column("kind"),
-            text_column("comment"),
-            text_column("cluster_by"),
-            number_column("rows"),
-        ],
-        rows,
-    })
 }
 
-/// `SHOW SCHEMAS …`: those that have a table.
-fn schemas(
-    access: &Access<'_>,
-    names: &Names,
-    mut cursor: Cursor<'_>,
-) -> Result<ResultSet, Rejection> {
-    let filter = Filter::read(&mut cursor, names)?;
-    is_at_end(&cursor)?;
-    let handler = access.handler();
-    let since = since(&handler.state);
-    let found = tables(&handler.state).into_iter().map(|table| ObjectName {
-        name: table.schema.clone(),
-        ..table
-    });
-    let found: BTreeSet<(String, String)> = found
-        .filter(|schema| filter.lists(schema))
-        .map(|schema| (schema.database, schema.name))
-        .collect();
-    let most = filter.limit.unwrap_or(usize::MAX);
-    let rows = found.into_iter().take(most).map(|(database, schema)| {
-        let is = |is: bool| if is { "Y" } else { "N" }.to_owned();
-        let is_current = names.database.as_deref() == Some(&database)
-            && names.schema.as_deref() == Some(&schema);
-        let is_default = is(false);
-        let texts = [since.clone(), schema, is_default, is(is_current), database];
-        texts.into_iter().map(Some).collect()
-    });
-    Ok(ResultSet {
-        kind: StatementType::Show,
-        columns: vec![
-            time_column("created_on"),
-            text_column("name"),
-            text_column("is_default"),
-            text_column("is_current"),
-            text_column("database_name"),
-        ],
-        rows: rows.collect(),
-    })
-}
-
-/// The tables that are there.
-fn tables(state: &State) -> BTreeSet<ObjectName> {
-    let declared = state.catalog.tables().map(|table| table.name.clone());
-    let mut known: BTreeSet<ObjectName> = declared.collect();
-    if state.catalog.is_anything() {
-        // A table exists because a client sends rows to it.
-        let pipes = state.channels().map(|channel| &channel.record.pipe);
-        known.extend(pipes.filter_map(|pipe| Some(state.catalog.pipe(pipe)?.table)));
-    }
-    known
-}
-
-/// When the tables last changed, as a cell.
-fn since(state: &State) -> String {
-    let since_ms = state.pipes_since_ms.unwrap_or(state.now_ms);
-    format!("{}.{:03}", since_ms / 1000, since_ms % 1000)
-}
-
-/// `DESC TABLE …`
+/// `DESC …`
 pub(crate) fn describe(
     access: &Access<'_>,
     names: &Names,
     mut cursor: Cursor<'_>,
 ) -> Result<ResultSet, Rejection> {
-    if !cursor.keyword("TABLE") {
-        return Err(Rejection::unsupported("DESCRIBE of anything but TABLE"));
+    let is_pipe = cursor.keyword("PIPE");
+    if !is_pipe && !cursor.keyword("TABLE") {
+        return Err(Rejection::unsupported(
+            "DESCRIBE of anything but PIPE and TABLE",
+        ));
     }
-    let (mut parts, _) = cursor.name()?;
+    let (name, shown) = full_name(&mut cursor, names)?;
     is_at_end(&cursor)?;
+    let state = &mut access.handler().state;
+    if is_pipe {
+        pipes::describe(state, &name, &shown)
+    } else {
+        tables::describe(state, &name, &shown)
+    }
+}
+
+/// A name in full, and as it was written.
+fn full_name(cursor: &mut Cursor<'_>, names: &Names) -> Result<(ObjectName, String), Rejection> {
+    let (mut parts, _) = cursor.name()?;
     let shown = parts.join(".");
     let name = parts.pop();
     let schema = parts.pop().or_else(|| names.schema.clone());
@@ -235,49 +161,17 @@ pub(crate) fn describe(
     let (Some(database), Some(schema), Some(name)) = (database, schema, name) else {
         return Err(Failure::no_database().into());
     };
-    let name = ObjectName::new(database, schema, name);
-    let mut handler = access.handler();
-    let state = &mut handler.state;
-    let found = state.catalog.table(&name).cloned();
-    let table = found.ok_or_else(|| Failure::no_object(&shown))?;
-    if !state.catalog.is_declared(&name) {
-        // A table that stands in for any other is there once it holds something.
-        let count = state.storage.count(kept_as(&table, &name));
-        if count.map_err(|why| storage_failure(&why))? == 0 {
-            return Err(Failure::no_object(&shown).into());
-        }
-    }
-    let rows = table.columns.iter().map(|column| {
-        let nullable = if column.nullable { "Y" } else { "N" };
-        vec![
-            Some(column.name.clone()),
-            Some(column.data_type.to_string()),
-            Some("COLUMN".to_owned()),
-            Some(nullable.to_owned()),
-            default(column),
-        ]
-    });
-    let columns = ["name", "type", "kind", "null?", "default"];
-    Ok(ResultSet {
-        kind: StatementType::Describe,
-        columns: columns.into_iter().map(text_column).collect(),
-        rows: rows.collect(),
-    })
+    Ok((ObjectName::new(database, schema, name), shown))
 }
 
-/// The default of a column as an expression.
-fn default(column: &Column) -> Option<String> {
-    let cell = match column.default.as_ref()? {
-        ColumnDefault::CurrentTimestamp => return Some("CURRENT_TIMESTAMP()".to_owned()),
-        ColumnDefault::Constant(cell) => cell.clone(),
-    };
-    Some(match cell {
-        Cell::Null => return None,
-        Cell::Text(text) if matches!(column.data_type, DataType::Number { .. }) => text,
-        Cell::Text(text) => format!("'{}'", text.replace('\'', "''")),
-        Cell::Boolean(truth) => truth.to_string().to_uppercase(),
-        other => other.into_json().to_string(),
-    })
+/// When the tables last changed, as a cell.
+fn since(state: &State) -> String {
+    time(state.pipes_since_ms.unwrap_or(state.now_ms))
+}
+
+/// An instant as a cell.
+fn time(at_ms: u64) -> String {
+    format!("{}.{:03}", at_ms / 1000, at_ms % 1000)
 }
 
 fn text(cursor: &mut Cursor<'_>) -> Result<String, Rejection> {

@@ -1,0 +1,109 @@
+//! Columns of tables: their types, their defaults, and how a value becomes a cell of one.
+
+use std::time::SystemTime;
+
+use serde_json::value::RawValue;
+
+use super::cell::Cell;
+use super::coercion::{DataType, Input, Rules};
+use super::row_error::RowError;
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Column {
+    /// Its name, upper-case unless it was quoted.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// Whether it may hold SQL NULL.
+    pub nullable: bool,
+    /// What it holds where a row has no such key; without one, SQL NULL.
+    pub default: Option<ColumnDefault>,
+}
+
+impl Column {
+    /// A column that may hold SQL NULL and has no default.
+    pub fn new(name: impl Into<String>, data_type: DataType) -> Self {
+        Self {
+            name: name.into(),
+            data_type,
+            nullable: true,
+            default: None,
+        }
+    }
+
+    /// The same column as NOT NULL.
+    #[must_use]
+    pub fn not_null(mut self) -> Self {
+        self.nullable = false;
+        self
+    }
+}
+
+/// The default of a column.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ColumnDefault {
+    /// Always the same value.
+    Constant(Cell),
+    /// When the row is committed, cut down to what the column's type keeps of it.
+    CurrentTimestamp,
+}
+
+impl Column {
+    pub(super) fn land(&self, input: &Input<'_>, rules: Rules) -> Result<Cell, RowError> {
+        self.data_type.land(input, rules)
+    }
+
+    pub(super) fn land_json(&self, raw: &RawValue, rules: Rules) -> Result<Cell, RowError> {
+        self.land(&Input::from_json(raw)?, rules)
+    }
+
+    /// Lands a value of another type. Bytes have no text form of their own, so they stay as they are.
+    pub(super) fn land_cell(
+        &self,
+        cell: &Cell,
+        of: DataType,
+        rules: Rules,
+    ) -> Result<Cell, RowError> {
+        match (cell, self.data_type) {
+            (Cell::Null, _) | (Cell::Binary(_), DataType::Binary(_)) => Ok(cell.clone()),
+            _ => self.land(&Input::from_cell(cell, of)?, rules),
+        }
+    }
+
+    /// What the rows that were there before have in a column that was added.
+    pub(crate) fn constant_default(&self) -> Cell {
+        match &self.default {
+            Some(ColumnDefault::Constant(cell)) => cell.clone(),
+            Some(ColumnDefault::CurrentTimestamp) | None => Cell::Null,
+        }
+    }
+
+    pub(super) fn default_cell(&self, now: SystemTime) -> Result<Cell, RowError> {
+        match &self.default {
+            None => Ok(Cell::Null),
+            Some(ColumnDefault::Constant(cell)) => Ok(cell.clone()),
+            Some(ColumnDefault::CurrentTimestamp) => moment(self.data_type, now),
+        }
+    }
+}
+
+/// The cell that `now` is in a column of a type.
+pub(crate) fn moment(of: DataType, now: SystemTime) -> Result<Cell, RowError> {
+    let instant = jiff::Timestamp::try_from(now)
+        .map_err(|why| RowError::new("100035", "22007", why.to_string()))?
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .datetime();
+    let text = match of {
+        DataType::Time(_) => format!("{:.9}", instant.time()),
+        _ => format!("{instant:.9}Z"),
+    };
+    let rules = Rules {
+        sql_null: true,
+        is_cast: true,
+        ..Rules::default()
+    };
+    of.land(&Input::Text(text.into()), rules)
+}

@@ -1,0 +1,80 @@
+//! What queries may read beside tables: error tables, the channel history and the event table. Their rows are made for each query.
+
+use super::statements::storage_failure;
+use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::coercion::DataType;
+use crate::emulator::catalog::columns::{Column, moment};
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::tables::Table;
+use crate::emulator::channels::state::State;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::storage::row_snapshot::RowSnapshot;
+
+mod channel_history;
+mod error_table;
+mod event_table;
+#[cfg(test)]
+mod tests;
+
+pub(super) use self::error_table::ErrorTables;
+
+/// The rows of a view.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) table: Table,
+    pub(super) rows: RowSnapshot,
+}
+
+/// The view of this name, if there is one.
+pub(super) fn find(state: &mut State, name: &ObjectName) -> Result<Option<View>, Failure> {
+    let (columns, rows) = match error_table::base(name) {
+        Some(base) => (
+            error_table::columns(),
+            error_table::rows(state, name, &base)?,
+        ),
+        None if name.database != "SNOWFLAKE" => return Ok(None),
+        None => match (name.schema.as_str(), name.name.as_str()) {
+            ("ACCOUNT_USAGE", "SNOWPIPE_STREAMING_CHANNEL_HISTORY") => {
+                (channel_history::columns(), channel_history::rows(state))
+            }
+            ("TELEMETRY", "EVENTS" | "EVENTS_VIEW") => {
+                (event_table::columns(), event_table::rows(state))
+            }
+            _ => return Ok(None),
+        },
+    };
+    Ok(Some(View {
+        table: Table::new(name.clone(), columns),
+        rows: RowSnapshot::from(rows),
+    }))
+}
+
+/// Columns of these names and types.
+fn named(columns: &[(&str, DataType)]) -> Vec<Column> {
+    let columns = columns.iter();
+    columns.map(|(name, of)| Column::new(*name, *of)).collect()
+}
+
+const TEXT: DataType = DataType::Varchar(16_777_216);
+const INTEGER: DataType = DataType::Number {
+    precision: 38,
+    scale: 0,
+};
+const INSTANT: DataType = DataType::TimestampLtz(9);
+
+fn instant(of: DataType, at_ms: u64) -> Cell {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at_ms);
+    moment(of, at).unwrap_or(Cell::Null)
+}
+
+fn text(text: impl Into<String>) -> Cell {
+    Cell::Text(text.into())
+}
+
+fn optional(value: Option<impl Into<String>>) -> Cell {
+    value.map_or(Cell::Null, text)
+}
+
+fn integer(number: impl TryInto<i64>) -> Cell {
+    number.try_into().map_or(Cell::Null, Cell::Integer)
+}
