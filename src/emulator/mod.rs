@@ -41,8 +41,9 @@ mod storage;
 /// Tables and pipes.
 pub mod tables {
     pub use super::catalog::cell::Cell;
-    pub use super::catalog::columns::{Column, ColumnDefault};
+    pub use super::catalog::columns::{Column, ColumnDefault, Computed};
     pub use super::catalog::object_name::ObjectName;
+    pub use super::catalog::sequences::Sequence;
     pub use super::catalog::tables::{Catalog, Mapping, MatchBy, Pipe, Selected, Table};
     pub use super::catalog::transforms::Transform;
 }

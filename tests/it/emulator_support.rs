@@ -128,7 +128,7 @@ fn columns() {
             panic!("{line:?}")
         };
         check(
-            &format!("CREATE TABLE D.S.T ({column});"),
+            &format!("CREATE SEQUENCE D.S.Q; CREATE TABLE D.S.T ({column});"),
             is_refused(verdict),
         );
     }

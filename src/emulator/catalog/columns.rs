@@ -1,5 +1,7 @@
 //! Columns of tables: their types, their defaults, and how a value becomes a cell of one.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::value::RawValue;
@@ -7,6 +9,8 @@ use serde_json::value::RawValue;
 use super::cell::Cell;
 use super::coercion::{DataType, Input, Rules};
 use super::row_error::RowError;
+use super::sequences::Sequence;
+use super::transforms::Program;
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +53,43 @@ pub enum ColumnDefault {
     Constant(Cell),
     /// When the row is committed, cut down to what the column's type keeps of it.
     CurrentTimestamp,
+    /// The next number of AUTOINCREMENT, IDENTITY or a sequence.
+    Sequence(Sequence),
+    /// `UUID_STRING()`: a random UUID.
+    Uuid,
+    /// An expression that is computed for each row.
+    Computed(Computed),
+}
+
+/// The expression of a DEFAULT.
+#[derive(Debug, Clone)]
+pub struct Computed(pub(crate) Arc<dyn Program>);
+
+impl Computed {
+    pub(crate) fn cell(&self, column: &Column, now: SystemTime) -> Result<Cell, RowError> {
+        let rules = Rules {
+            sql_null: true,
+            is_cast: true,
+            ..Rules::default()
+        };
+        match self.0.cells("{}", now)?.first() {
+            Some((cell, of)) => column.land_cell(cell, *of, rules),
+            None => Ok(Cell::Null),
+        }
+    }
+}
+
+/// The expression in Snowflake's SQL.
+impl fmt::Display for Computed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.text())
+    }
+}
+
+impl PartialEq for Computed {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.text() == other.0.text()
+    }
 }
 
 impl Column {
@@ -77,7 +118,7 @@ impl Column {
     pub(crate) fn constant_default(&self) -> Cell {
         match &self.default {
             Some(ColumnDefault::Constant(cell)) => cell.clone(),
-            Some(ColumnDefault::CurrentTimestamp) | None => Cell::Null,
+            _ => Cell::Null,
         }
     }
 
@@ -86,6 +127,21 @@ impl Column {
             None => Ok(Cell::Null),
             Some(ColumnDefault::Constant(cell)) => Ok(cell.clone()),
             Some(ColumnDefault::CurrentTimestamp) => moment(self.data_type, now),
+            Some(ColumnDefault::Sequence(sequence)) => sequence.take(self.data_type),
+            Some(ColumnDefault::Uuid) => {
+                let bytes = fastrand::u128(..).to_be_bytes();
+                let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
+                self.land(&Input::Text(uuid.to_string().into()), Rules::default())
+            }
+            Some(ColumnDefault::Computed(computed)) => computed.cell(self, now),
+        }
+    }
+
+    /// The sequence that its default takes numbers from.
+    pub(crate) fn sequence(&self) -> Option<&Sequence> {
+        match &self.default {
+            Some(ColumnDefault::Sequence(sequence)) => Some(sequence),
+            _ => None,
         }
     }
 }

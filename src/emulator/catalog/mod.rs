@@ -11,5 +11,6 @@ pub(crate) mod evolution;
 pub(crate) mod fields;
 pub(crate) mod object_name;
 pub(crate) mod row_error;
+pub(crate) mod sequences;
 pub(crate) mod tables;
 pub(crate) mod transforms;

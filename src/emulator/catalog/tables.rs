@@ -14,6 +14,7 @@ use super::columns::Column;
 use super::fields::Fields;
 use super::object_name::ObjectName;
 use super::row_error::RowError;
+use super::sequences::Sequence;
 use super::transforms::Transform;
 
 /// The suffix of a default pipe's name after the name of its table.
@@ -182,9 +183,16 @@ impl Table {
         mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, RowError>,
     ) -> Result<Vec<Cell>, RowError> {
         let mut cells = Vec::with_capacity(self.columns.len());
+        // A row that is rejected takes no number.
+        let mut numbered = Vec::new();
         for (position, column) in self.columns.iter().enumerate() {
             let cell = match value(position, column) {
                 Ok(Some(cell)) => cell,
+                Ok(None) if column.sequence().is_some() => {
+                    numbered.push(column);
+                    cells.push(Cell::Null);
+                    continue;
+                }
                 Ok(None) => column.default_cell(now)?,
                 Err(why) => return Err(why.in_column(&column.name)),
             };
@@ -193,7 +201,23 @@ impl Table {
             }
             cells.push(cell);
         }
+        for column in numbered {
+            let number = column.default_cell(now);
+            let number = number.map_err(|why| why.in_column(&column.name))?;
+            let position = self
+                .columns
+                .iter()
+                .position(|other| std::ptr::eq(other, column));
+            if let Some(cell) = position.and_then(|position| cells.get_mut(position)) {
+                *cell = number;
+            }
+        }
         Ok(cells)
+    }
+
+    /// The sequences that its columns take numbers from.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = &Sequence> {
+        self.columns.iter().filter_map(Column::sequence)
     }
 }
 
@@ -241,6 +265,8 @@ impl Selected {
 pub struct Catalog {
     pub(crate) tables: BTreeMap<ObjectName, Table>,
     pub(crate) pipes: BTreeMap<ObjectName, Pipe>,
+    /// Those of CREATE SEQUENCE.
+    pub(crate) sequences: BTreeMap<ObjectName, Sequence>,
     anything: Option<Table>,
     /// What pipes settle about values: the account's format of BINARY, and what becomes of JSON nulls.
     rules: Rules,
@@ -328,7 +354,16 @@ impl Catalog {
     /// Whether it has the same tables and pipes as another one.
     #[cfg(feature = "emulator-server")]
     pub(crate) fn has_same_objects(&self, other: &Self) -> bool {
-        self.tables == other.tables && self.pipes == other.pipes && self.anything == other.anything
+        self.tables == other.tables
+            && self.pipes == other.pipes
+            && self.sequences == other.sequences
+            && self.anything == other.anything
+    }
+
+    /// Every sequence, those of columns included.
+    pub(crate) fn all_sequences(&self) -> impl Iterator<Item = &Sequence> {
+        let of_tables = self.tables.values().flat_map(Table::sequences);
+        of_tables.chain(self.sequences.values())
     }
 
     /// Whether a table is known by its name, and not because any is.

@@ -57,6 +57,7 @@ impl State {
     /// Deletes rows and channels, and restores the initial pace of commits. Tables and pipes stay.
     pub(crate) fn reset(&mut self) -> Result<(), StorageError> {
         self.storage.clear(None)?;
+        self.restart_sequences(None)?;
         self.channels.clear();
         self.events.clear();
         self.pipes_since_ms = Some(self.now_ms);
@@ -69,6 +70,7 @@ impl State {
     pub(crate) fn reset_database(&mut self, database: &str) -> Result<(), StorageError> {
         let database = folded_part(database);
         self.storage.clear(Some(&database))?;
+        self.restart_sequences(Some(&database))?;
         self.channels
             .retain(|(pipe, _), _| folded_part(&pipe.database) != database);
         Ok(())

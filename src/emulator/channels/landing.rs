@@ -147,6 +147,8 @@ fn land_all(pieces: &[Piece<'_>], destination: Destination<'_>, names: &Names) -
     let bytes: usize = pieces.iter().map(|piece| piece.lines.len()).sum();
     let helpers = match bytes / PIECE {
         0 | 1 => 0,
+        // Numbers are given in the order of the rows.
+        _ if destination.table.sequences().next().is_some() => 0,
         // The number of cores is read from files: only asked for where it counts.
         most => thread::available_parallelism().map_or(0, |cores| most.min(cores.get()) - 1),
     };

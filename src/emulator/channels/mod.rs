@@ -21,6 +21,10 @@ pub(crate) mod landing;
 pub(crate) mod limits;
 #[cfg(test)]
 mod limits_tests;
+pub(crate) mod numbers;
+#[cfg(test)]
+#[cfg(feature = "emulator-server")]
+mod numbers_tests;
 pub(crate) mod refusals;
 #[cfg(feature = "emulator-server")]
 pub(crate) mod schema_change;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::channel::is_elastic;
+use super::numbers;
 use super::state::State;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::folded;
@@ -91,6 +92,7 @@ impl State {
             altered: &altered,
             inserted: &inserted,
         })?;
+        numbers::keep(after.all_sequences(), self.storage.as_mut())?;
         let is_same = dropped.is_empty() && forgotten.is_empty();
         let is_same = is_same && after.has_same_objects(&self.catalog);
         self.catalog = after;

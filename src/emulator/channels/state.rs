@@ -8,6 +8,7 @@ use super::committed_rows::{CommitObserver, CommittedRows};
 use super::events::{Events, What};
 use super::failed_commits::FailedCommits;
 use super::landing::Destination;
+use super::numbers;
 use super::refusals::{conflict, failed, must_reopen, uncommitted};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Pipe};
@@ -74,6 +75,7 @@ impl State {
         mut storage: Box<dyn Storage>,
         lose_buffer: bool,
     ) -> Result<Self, StorageError> {
+        numbers::resume(&catalog, storage.as_mut())?;
         let mut channels = BTreeMap::new();
         for stored in storage.load()? {
             let mut channel = Channel::new(stored.record);
@@ -396,6 +398,7 @@ impl State {
         let Some(landed) = channel.land(due_ms, destination) else {
             return Ok(());
         };
+        numbers::keep(table.sequences(), self.storage.as_mut())?;
         self.storage.commit(&Commit {
             record: &landed.record,
             table: &pipe.table,

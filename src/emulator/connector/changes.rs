@@ -22,6 +22,7 @@ const DONE: &str = "Statement executed successfully.";
 const KINDS: &[&str] = &[
     "TABLE",
     "PIPE",
+    "SEQUENCE",
     "DATABASE",
     "SCHEMA",
     "ROLE",
@@ -144,7 +145,10 @@ impl Change {
 
     /// Carries it out; the database and schema that a session is in afterwards, and the result.
     pub(crate) fn apply(&self, state: &mut State) -> Result<(Names, ResultSet), Rejection> {
-        let count = |state: &State| state.catalog.tables().count() + state.catalog.pipes().count();
+        let count = |state: &State| {
+            let catalog = &state.catalog;
+            catalog.tables().count() + catalog.pipes().count() + catalog.sequences.len()
+        };
         let objects = count(state);
         let script = format!("{}{}", self.names.as_script(), self.text);
         let applied = state.apply(&script, &self.bindings);

@@ -14,6 +14,9 @@ impl Run<'_> {
     ) -> Result<(), DdlError> {
         let table = cursor.keyword("TABLE");
         if !table && !cursor.keyword("PIPE") {
+            if cursor.keyword("SEQUENCE") {
+                return self.drop_sequence(cursor);
+            }
             let schema = cursor.keyword("SCHEMA");
             if schema || cursor.keyword("DATABASE") {
                 return self.drop_all(schema, cursor);
@@ -89,6 +92,7 @@ impl Run<'_> {
             let pipes = &mut self.catalog.pipes;
             pipes.retain(|_, pipe| folded(&pipe.table) != key);
         }
+        self.catalog.sequences.retain(|name, _| !is_in(name));
         let pipes = self.catalog.pipes().map(|pipe| pipe.name.clone());
         let pipes: Vec<ObjectName> = pipes.filter(|name| is_in(name)).collect();
         for name in pipes {

@@ -21,6 +21,7 @@ const OF_EFFECT: &[&str] = &[
     "MODIFY",
     "PIPE_EXECUTION_PAUSED",
     "RENAME",
+    "SEQUENCE",
     "SWAP",
     "TIMESTAMP_INPUT_FORMAT",
     "TIMESTAMP_TYPE_MAPPING",
@@ -41,6 +42,7 @@ pub(super) fn alter(statement: &Statement) -> Result<(), DdlError> {
     let remedy = match effect.as_str() {
         "BINARY_INPUT_FORMAT" => "start the emulator with --binary-input-format",
         "LOG_EVENT_LEVEL" => "its event table has all events",
+        "SEQUENCE" => "write CREATE OR REPLACE SEQUENCE",
         "PIPE_EXECUTION_PAUSED" => "the emulator's pipes always run",
         _ => "write the table as it is to be into its CREATE TABLE",
     };

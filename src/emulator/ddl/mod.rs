@@ -1,6 +1,7 @@
 //! Snowflake's DDL: parsing it, and changing the catalog by it. And fixtures: rows that are inserted beside it.
 
 pub(crate) mod deep_stack;
+pub(crate) mod defaults;
 pub(crate) mod drops;
 pub(crate) mod ignored;
 pub(crate) mod insert;

@@ -11,6 +11,7 @@ use super::script::Cursor;
 use super::session::Session;
 use super::statements::DdlError;
 use crate::emulator::catalog::coercion::{DataType, Rules};
+use crate::emulator::catalog::columns::Column;
 use crate::emulator::catalog::tables::{Catalog, Mapping, MatchBy, Pipe, Selected, Table};
 use crate::emulator::catalog::transforms::Transform;
 use crate::emulator::sql::transforms;
@@ -51,6 +52,7 @@ pub(crate) fn read(
     let (parts, table_at) = cursor.name()?;
     let table_name = session.object(parts, table_at)?;
     let listed = column_list(&mut cursor)?;
+    let named = listed.clone();
     let source = if cursor.keyword("FROM") {
         Some(source(&mut cursor)?)
     } else {
@@ -70,6 +72,14 @@ pub(crate) fn read(
             ),
         ));
     };
+    if let Some(column) = named.and_then(|named| excluded_sequence(table, &named)) {
+        return Err(DdlError::at(
+            table_at,
+            format!(
+                "excluded columns cannot have a sequence as their default: name column {column} in the list"
+            ),
+        ));
+    }
     let mapping = match (source, match_by) {
         (Some(Source::Select(items)), None) => {
             let selected = assign(items, listed, table).map_err(|why| DdlError::at(at, why))?;
@@ -111,6 +121,14 @@ pub(crate) fn read(
         definition: Some(definition),
         rules: Rules::default(),
     }))
+}
+
+/// The first column beside those of a list whose default takes numbers from CREATE SEQUENCE.
+fn excluded_sequence<'a>(table: &'a Table, listed: &[String]) -> Option<&'a str> {
+    let takes = |column: &&Column| column.sequence().is_some_and(|of| !of.is_identity());
+    let mut excluded = table.columns.iter().filter(takes);
+    let column = excluded.find(|column| !listed.contains(&column.name))?;
+    Some(&column.name)
 }
 
 fn is_one_variant(table: &Table) -> bool {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use sqlparser::ast;
 use sqlparser::tokenizer::Location;
 
+use super::defaults::Scope;
 use super::ignored::{WITHOUT_EFFECT, alter, ignored};
 use super::options::{self, error_table};
 use super::rows::Rows;
@@ -243,6 +244,11 @@ impl Run<'_> {
             let existing = Existing { replace, keep };
             return self.create_pipe(statement, cursor, existing);
         }
+        if cursor.keyword("SEQUENCE") {
+            let keep = cursor.if_not_exists();
+            let existing = Existing { replace, keep };
+            return self.create_sequence(statement, cursor, existing);
+        }
         if cursor.keyword("DATABASE") {
             cursor.if_not_exists();
             let (mut parts, _) = cursor.name()?;
@@ -307,7 +313,12 @@ impl Run<'_> {
                 ),
             ));
         }
-        let columns = columns(&table, statement.at)?;
+        let scope = Scope {
+            table: &name,
+            session: &self.session,
+            sequences: &self.catalog.sequences,
+        };
+        let columns = columns(&table, scope, statement.at)?;
         self.only_named_tables();
         self.changes.push(Change::CreateTable(name.clone()));
         let is_evolving = table.enable_schema_evolution == Some(true);
@@ -325,6 +336,7 @@ impl Run<'_> {
             return Err(DdlError::at(at, "this is not an ALTER TABLE"));
         };
         let name = self.session.object(name_parts(&alter.name, at)?, at)?;
+        let sequences = self.catalog.sequences.clone();
         let Some(table) = self.catalog.tables.get_mut(&folded(&name)) else {
             if alter.if_exists {
                 return Ok(());
@@ -333,7 +345,12 @@ impl Run<'_> {
             return Err(DdlError::at(at, text).with_code(ErrorCode::NO_OBJECT));
         };
         for operation in &alter.operations {
-            table::alter(table, operation, at)?;
+            let scope = Scope {
+                table: &name,
+                session: &self.session,
+                sequences: &sequences,
+            };
+            table::alter(table, operation, scope, at)?;
         }
         self.rows.widen(table);
         self.changes.push(Change::AlterTable(table.name.clone()));
@@ -394,7 +411,7 @@ impl Run<'_> {
     }
 }
 
-fn already_exists(at: Location, kind: &str, name: &ObjectName) -> DdlError {
+pub(super) fn already_exists(at: Location, kind: &str, name: &ObjectName) -> DdlError {
     DdlError::at(
         at,
         format!(

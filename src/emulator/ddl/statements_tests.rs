@@ -169,16 +169,36 @@ fn errors_say_where_and_what_to_do() {
             "line 1, column 1: the table has two columns named A",
         ),
         (
-            "CREATE TABLE D.S.T (A INT DEFAULT SEQ.NEXTVAL)",
-            "line 1, column 21: column A: the emulator has no DEFAULT SEQ.NEXTVAL",
+            "USE SCHEMA D.S; CREATE TABLE D.S.T (A INT DEFAULT SEQ.NEXTVAL)",
+            "line 1, column 37: there is no sequence SEQ: create it before",
         ),
         (
             "CREATE TABLE D.S.T (A INT DEFAULT 'x')",
             "line 1, column 21: column A: DEFAULT Numeric value 'x' is not recognized",
         ),
         (
-            "CREATE TABLE D.S.T (A INT AUTOINCREMENT)",
-            "line 1, column 21: column A: the emulator has no AUTOINCREMENT",
+            "CREATE TABLE D.S.T (A VARCHAR AUTOINCREMENT)",
+            "line 1, column 21: column A: only a NUMBER without a fraction counts by itself",
+        ),
+        (
+            "CREATE TABLE D.S.T (A INT IDENTITY(1, 0))",
+            "line 1, column 21: column A: an increment is not 0",
+        ),
+        (
+            "CREATE TABLE D.S.T (A INT DEFAULT $1:a::INT)",
+            "line 1, column 21: column A: the emulator has no DEFAULT",
+        ),
+        (
+            "CREATE TABLE D.S.T (A INT DEFAULT B + 1)",
+            "line 1, column 21: column A: the emulator has no DEFAULT B + 1",
+        ),
+        (
+            "CREATE SEQUENCE D.S.Q START 1 CYCLE",
+            "line 1, column 31: expected START, INCREMENT, ORDER or NOORDER, found CYCLE",
+        ),
+        (
+            "CREATE SEQUENCE D.S.Q; CREATE TABLE D.S.T (A INT DEFAULT D.S.Q.NEXTVAL); DROP SEQUENCE D.S.Q",
+            "line 1, column 88: table T takes numbers from sequence Q",
         ),
         (
             "CREATE TABLE D.S.T AS SELECT 1",

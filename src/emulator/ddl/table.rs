@@ -3,18 +3,17 @@
 use std::collections::BTreeSet;
 
 use sqlparser::ast::{
-    self, AlterColumnOperation, AlterTableOperation, ColumnOption, Expr, FunctionArguments,
-    TableConstraint, UnaryOperator, Value,
+    self, AlterColumnOperation, AlterTableOperation, ColumnOption, Expr, TableConstraint,
 };
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token};
 
+use super::defaults::{Scope, default, identity};
 use super::options::without_error_logging;
 use super::script::{Statement, parser_error};
 use super::statements::DdlError;
-use crate::emulator::catalog::cell::Cell;
-use crate::emulator::catalog::coercion::{DataType, Input, Rules};
+use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::columns::{Column, ColumnDefault};
 use crate::emulator::catalog::tables::Table;
 use crate::emulator::sql::names::identifier;
@@ -82,11 +81,15 @@ pub(crate) fn name_parts(name: &ast::ObjectName, at: Location) -> Result<Vec<Str
 }
 
 /// The columns of a table.
-pub(crate) fn columns(table: &ast::CreateTable, at: Location) -> Result<Vec<Column>, DdlError> {
+pub(super) fn columns(
+    table: &ast::CreateTable,
+    scope: Scope<'_>,
+    at: Location,
+) -> Result<Vec<Column>, DdlError> {
     let mut columns = table
         .columns
         .iter()
-        .map(column)
+        .map(|definition| column(definition, scope))
         .collect::<Result<Vec<_>, _>>()?;
     if columns.is_empty() {
         return Err(DdlError::at(at, "the table has no columns"));
@@ -146,9 +149,10 @@ fn refuse_options(table: &ast::CreateTable, at: Location) -> Result<(), DdlError
 }
 
 /// Carries out one operation of an ALTER TABLE.
-pub(crate) fn alter(
+pub(super) fn alter(
     table: &mut Table,
     operation: &AlterTableOperation,
+    scope: Scope<'_>,
     at: Location,
 ) -> Result<(), DdlError> {
     let refused = |why: &str| {
@@ -163,7 +167,7 @@ pub(crate) fn alter(
             column_def,
             ..
         } => {
-            let added = column(column_def)?;
+            let added = column(column_def, scope)?;
             if table.columns.iter().any(|known| known.name == added.name) {
                 return if *if_not_exists {
                     Ok(())
@@ -171,7 +175,7 @@ pub(crate) fn alter(
                     refused(&format!("it has a column {} already", added.name))
                 };
             }
-            if matches!(added.default, Some(ColumnDefault::CurrentTimestamp)) {
+            if !matches!(added.default, Some(ColumnDefault::Constant(_)) | None) {
                 return refused("a column is added with a constant default, or with none");
             }
             if !added.nullable && added.default.is_none() {
@@ -201,7 +205,7 @@ pub(crate) fn alter(
     }
 }
 
-fn column(definition: &ast::ColumnDef) -> Result<Column, DdlError> {
+fn column(definition: &ast::ColumnDef, scope: Scope<'_>) -> Result<Column, DdlError> {
     let at = definition.name.span.start;
     let name = identifier(&definition.name.value, definition.name.quote_style);
     let data_type: DataType = definition
@@ -218,7 +222,12 @@ fn column(definition: &ast::ColumnDef) -> Result<Column, DdlError> {
     for option in &definition.options {
         match &option.option {
             ColumnOption::NotNull | ColumnOption::PrimaryKey(_) => column.nullable = false,
-            ColumnOption::Default(value) => column.default = Some(default(value, &column, at)?),
+            ColumnOption::Default(value) => {
+                column.default = Some(default(value, &column, scope, at)?);
+            }
+            ColumnOption::Identity(kind) => {
+                column.default = Some(identity(kind, &column, scope, at)?);
+            }
             // Snowflake does not enforce UNIQUE and FOREIGN KEY either, and the others say nothing about values.
             ColumnOption::Null
             | ColumnOption::Unique(_)
@@ -229,7 +238,7 @@ fn column(definition: &ast::ColumnDef) -> Result<Column, DdlError> {
                 return Err(DdlError::at(
                     at,
                     format!(
-                        "column {}: the emulator has no {other}: leave it out, send the value, or give it a constant DEFAULT",
+                        "column {}: the emulator has no {other}: leave it out, or send the value",
                         column.name
                     ),
                 ));
@@ -237,74 +246,4 @@ fn column(definition: &ast::ColumnDef) -> Result<Column, DdlError> {
         }
     }
     Ok(column)
-}
-
-fn default(value: &Expr, column: &Column, at: Location) -> Result<ColumnDefault, DdlError> {
-    let not_constant = || {
-        DdlError::at(
-            at,
-            format!(
-                "column {}: the emulator has no DEFAULT {value}: it has constants, CURRENT_TIMESTAMP, CURRENT_DATE and CURRENT_TIME",
-                column.name
-            ),
-        )
-    };
-    let input = match value {
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => return default(expr, column, at),
-        Expr::Function(function) if is_now(function) => return Ok(ColumnDefault::CurrentTimestamp),
-        Expr::Identifier(ident) if NOW.contains(&ident.value.to_uppercase().as_str()) => {
-            return Ok(ColumnDefault::CurrentTimestamp);
-        }
-        Expr::UnaryOp {
-            op: UnaryOperator::Minus,
-            expr,
-        } => match expr.as_ref() {
-            Expr::Value(value) => match &value.value {
-                Value::Number(text, _) => Input::Number(format!("-{text}").into()),
-                _ => return Err(not_constant()),
-            },
-            _ => return Err(not_constant()),
-        },
-        Expr::Value(value) => match &value.value {
-            Value::Null => return Ok(ColumnDefault::Constant(Cell::Null)),
-            Value::Boolean(value) => Input::Boolean(*value),
-            Value::Number(text, _) => Input::Number(text.into()),
-            Value::SingleQuotedString(text) => Input::Text(text.into()),
-            _ => return Err(not_constant()),
-        },
-        _ => return Err(not_constant()),
-    };
-    let rules = Rules {
-        sql_null: true,
-        is_cast: true,
-        ..Rules::default()
-    };
-    let cell = column.data_type.land(&input, rules);
-    cell.map(ColumnDefault::Constant).map_err(|why| {
-        DdlError::at(
-            at,
-            format!("column {}: DEFAULT {}", column.name, why.message),
-        )
-    })
-}
-
-/// Functions and words that stand for the time at which a row is committed.
-const NOW: &[&str] = &[
-    "CURRENT_TIMESTAMP",
-    "LOCALTIMESTAMP",
-    "SYSTIMESTAMP",
-    "GETDATE",
-    "SYSDATE",
-    "CURRENT_DATE",
-    "CURRENT_TIME",
-    "LOCALTIME",
-];
-
-fn is_now(function: &ast::Function) -> bool {
-    // The argument of CURRENT_TIMESTAMP(3) only cuts digits, which the column's type does as well.
-    let plain = matches!(
-        function.args,
-        FunctionArguments::None | FunctionArguments::List(_)
-    );
-    plain && NOW.contains(&function.name.to_string().to_uppercase().as_str())
 }

@@ -100,6 +100,10 @@ struct Compiled {
 
 /// Compiles the expressions of a select list, in which `$1` is the row.
 pub(crate) fn compile(items: &[Expr]) -> Result<impl Program + use<>, Failure> {
+    compile_list(items)
+}
+
+fn compile_list(items: &[Expr]) -> Result<Compiled, Failure> {
     let (context, tables) = (Context::default(), BTreeMap::new());
     let mut compiler = Compiler::new(Settings {
         of_pipe: Some(FUNCTIONS),
@@ -123,6 +127,20 @@ pub(crate) fn compile(items: &[Expr]) -> Result<impl Program + use<>, Failure> {
         slots: compiler.slots,
         types,
     })
+}
+
+/// Compiles the DEFAULT of a column, which reads no row; and whether its value is always the same.
+pub(crate) fn compile_default(value: &Expr) -> Result<(impl Program + use<>, bool), Failure> {
+    let compiled = compile_list(std::slice::from_ref(value))?;
+    let reads_row = compiled
+        .slots
+        .iter()
+        .any(|(_, slot)| matches!(slot, Slot::Row));
+    if reads_row {
+        return Err(Failure::unsupported("$1 in a DEFAULT"));
+    }
+    let is_constant = compiled.slots.is_empty();
+    Ok((compiled, is_constant))
 }
 
 impl Program for Compiled {

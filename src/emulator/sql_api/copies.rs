@@ -13,13 +13,14 @@ use crate::emulator::sql::names::quoted;
 use crate::emulator::storage::data_file_tables::{column_definition, create_table};
 use crate::emulator::storage::row_snapshot::RowSnapshot;
 use crate::emulator::storage::sqlite_cells::Bound;
-use crate::emulator::storage::sqlite_file::META_TABLES;
+use crate::emulator::storage::sqlite_file::{LATER_TABLES, META_TABLES};
 
 /// A database in memory that keeps tables as a data file does, with copies of their rows. Interrupted at `end`.
 pub(crate) fn in_memory(sources: &[Source], end: Instant) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_in_memory()?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(META_TABLES)?;
+    transaction.execute_batch(LATER_TABLES)?;
     let mut kept = BTreeMap::new();
     for source in sources.iter().filter(|source| !source.is_view) {
         create_table(&transaction, &mut kept, &source.name, &source.table)?;

@@ -208,6 +208,25 @@ impl Storage for DataFile {
         Ok(())
     }
 
+    fn numbers(&mut self) -> Result<BTreeMap<String, i64>, StorageError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("SELECT name, next FROM _snowpipe_sequences")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    fn keep_numbers(&mut self, numbers: &BTreeMap<String, i64>) -> Result<(), StorageError> {
+        self.write(|transaction| {
+            let mut statement = transaction
+                .prepare_cached("INSERT OR REPLACE INTO _snowpipe_sequences VALUES (?, ?)")?;
+            for (name, next) in numbers {
+                statement.execute(params![name, next])?;
+            }
+            Ok(())
+        })
+    }
+
     fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, StorageError> {
         self.page(table, 0, usize::MAX)
     }

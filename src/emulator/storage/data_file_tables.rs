@@ -211,6 +211,10 @@ pub(crate) fn create_table(
         columns.join(", "),
         quoted(&place.errors()),
     ))?;
+    for sequence in table.sequences().filter(|sequence| sequence.is_identity()) {
+        let forget = "DELETE FROM _snowpipe_sequences WHERE name = ?";
+        transaction.execute(forget, [sequence.name()])?;
+    }
     transaction.execute(
         "INSERT INTO _snowpipe_tables VALUES (?, ?, ?, ?)",
         params![name.database, name.schema, name.name, place.table],

@@ -1,5 +1,6 @@
 //! The interface of a storage. Each call is one transaction.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -37,6 +38,17 @@ pub(crate) trait Storage: fmt::Debug + Send {
 
     /// Stores rows, rejected rows and the channel's record, and deletes the accepted batches that the commit covers.
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StorageError>;
+
+    /// The next numbers of sequences, by name, as they were kept last. The default keeps none.
+    fn numbers(&mut self) -> Result<BTreeMap<String, i64>, StorageError> {
+        Ok(BTreeMap::new())
+    }
+
+    /// Keeps the next numbers of sequences, before rows with the numbers until then are stored.
+    fn keep_numbers(&mut self, numbers: &BTreeMap<String, i64>) -> Result<(), StorageError> {
+        let _ = numbers;
+        Ok(())
+    }
 
     /// The rows of a table, in the order in which they landed.
     fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, StorageError>;

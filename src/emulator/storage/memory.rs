@@ -22,6 +22,7 @@ struct Stored {
     channels: BTreeMap<(ObjectName, String), StoredChannel>,
     rows: BTreeMap<ObjectName, RowSnapshot>,
     rejected: BTreeMap<ObjectName, Vec<RejectedRow>>,
+    numbers: BTreeMap<String, i64>,
 }
 
 impl MemoryStorage {
@@ -97,6 +98,15 @@ impl Storage for MemoryStorage {
             .entry(commit.table.clone())
             .or_default()
             .extend_from_slice(commit.rejected);
+        Ok(())
+    }
+
+    fn numbers(&mut self) -> Result<BTreeMap<String, i64>, StorageError> {
+        Ok(self.stored().numbers.clone())
+    }
+
+    fn keep_numbers(&mut self, numbers: &BTreeMap<String, i64>) -> Result<(), StorageError> {
+        self.stored().numbers.extend(numbers.clone());
         Ok(())
     }
 

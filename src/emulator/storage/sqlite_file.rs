@@ -72,8 +72,12 @@ CREATE TABLE _snowpipe_accepted (
 );
 ";
 
-/// The scripts that were carried out while the emulator ran, and not at its start.
-const POSTED: &str = "CREATE TABLE IF NOT EXISTS _snowpipe_posted (script_id INTEGER PRIMARY KEY)";
+/// Tables that files of earlier versions do not have: the scripts that were carried out while the emulator ran, and not at its start,
+/// and the next numbers of sequences.
+pub(crate) const LATER_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS _snowpipe_posted (script_id INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS _snowpipe_sequences (name TEXT PRIMARY KEY, next INTEGER NOT NULL);
+";
 
 /// Where a data file's tables and pipes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +133,7 @@ impl SqliteFile {
                 .pragma_update(None, "application_id", APPLICATION_ID)
                 .map_err(failed)?;
         }
-        transaction.execute_batch(POSTED).map_err(failed)?;
+        transaction.execute_batch(LATER_TABLES).map_err(failed)?;
         let (catalog, kept) = settle(&transaction, path, new, ddl)?;
         transaction.commit().map_err(failed)?;
         Ok(Self {

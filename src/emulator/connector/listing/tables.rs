@@ -136,6 +136,9 @@ pub(super) fn describe(
 fn default(column: &Column) -> Option<String> {
     let cell = match column.default.as_ref()? {
         ColumnDefault::CurrentTimestamp => return Some("CURRENT_TIMESTAMP()".to_owned()),
+        ColumnDefault::Sequence(sequence) => return Some(sequence.to_string()),
+        ColumnDefault::Uuid => return Some("UUID_STRING()".to_owned()),
+        ColumnDefault::Computed(computed) => return Some(computed.to_string()),
         ColumnDefault::Constant(cell) => cell.clone(),
     };
     Some(match cell {
