@@ -140,6 +140,11 @@ struct Options {
     #[arg(long, value_name = "FORMAT", default_value_t)]
     binary_input_format: BinaryFormat,
 
+    /// The account's `TIMEZONE` for pipes, such as `America/Los_Angeles`, which is an account's own default: integers and texts without an
+    /// offset are times in this zone. Queries and other statements run in UTC.
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    timezone: String,
+
     /// The answers of an account to what Snowflake does not document: a report of `snowpipe conformance`, or its field
     /// `answers`. The default is what is documented or was observed.
     #[arg(long, value_name = "REPORT.json")]
@@ -316,7 +321,7 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
                 .map_err(|why| format!("the DDL script cannot be executed: {why}"))?,
             None => Catalog::anything(),
         };
-        return Ok(builder.catalog(of_account(options, catalog)).build()?);
+        return Ok(builder.catalog(of_account(options, catalog)?).build()?);
     };
     let ddl = match script {
         Some(script) if options.apply_ddl => Ddl::Apply(script),
@@ -330,15 +335,17 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
     for (user, public_key) in file.keys()? {
         builder = builder.public_key(user, public_key);
     }
-    let catalog = of_account(options, file.catalog().clone());
+    let catalog = of_account(options, file.catalog().clone())?;
     Ok(builder.data_file(file).catalog(catalog).build()?)
 }
 
 /// Applies the options of the account to the catalog.
-fn of_account(options: &Options, catalog: Catalog) -> Catalog {
+fn of_account(options: &Options, catalog: Catalog) -> Result<Catalog, String> {
     catalog
         .with_sql_null(options.sql_null)
         .with_binary_input_format(options.binary_input_format)
+        .with_timezone(&options.timezone)
+        .map_err(|why| format!("--timezone: {why}"))
 }
 
 /// The host for clients, as in a URL.

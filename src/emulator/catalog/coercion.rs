@@ -7,6 +7,7 @@ use std::str::FromStr;
 use memchr::memchr;
 use serde_json::value::RawValue;
 
+use super::account_zone::AccountZone;
 use super::binary::BinaryFormat;
 use super::cell::Cell;
 use super::datetime::{self, Zone};
@@ -203,6 +204,8 @@ pub(crate) struct Rules {
     /// Whether values are converted as casts convert them, which take more than the columns of a default pipe: numbers as BOOLEAN, a
     /// TIME with an offset.
     pub(crate) is_cast: bool,
+    /// The account's time zone.
+    pub(crate) zone: AccountZone,
 }
 
 /// A value as it comes in: what it is, with a number's digits as they were written.
@@ -324,14 +327,14 @@ impl DataType {
                 self.land_moment(input, |text| datetime::time(text, digits, rules.is_cast))
             }
             Self::TimestampNtz(digits) => self.land_moment(input, |text| {
-                datetime::timestamp(text, digits, Zone::Without)
+                datetime::timestamp(text, digits, Zone::Without, rules.zone)
             }),
-            Self::TimestampLtz(digits) => {
-                self.land_moment(input, |text| datetime::timestamp(text, digits, Zone::Local))
-            }
-            Self::TimestampTz(digits) => {
-                self.land_moment(input, |text| datetime::timestamp(text, digits, Zone::With))
-            }
+            Self::TimestampLtz(digits) => self.land_moment(input, |text| {
+                datetime::timestamp(text, digits, Zone::Local, rules.zone)
+            }),
+            Self::TimestampTz(digits) => self.land_moment(input, |text| {
+                datetime::timestamp(text, digits, Zone::With, rules.zone)
+            }),
             Self::Variant => Ok(Cell::Json(input.to_json())),
             Self::Object => match input {
                 Input::Nested(text) if text.starts_with('{') => Ok(Cell::Json(text.to_string())),

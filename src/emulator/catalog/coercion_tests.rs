@@ -10,11 +10,13 @@ const DEFAULT_PIPE: Rules = Rules {
     binary: BinaryFormat::Base64,
     sql_null: false,
     is_cast: false,
+    zone: AccountZone::UTC,
 };
 const SELECT_PIPE: Rules = Rules {
     binary: BinaryFormat::Hex,
     sql_null: false,
     is_cast: true,
+    zone: AccountZone::UTC,
 };
 
 fn land(of: &str, json: &str) -> Result<Cell, String> {

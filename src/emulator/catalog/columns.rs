@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 
+use super::account_zone::AccountZone;
 use super::cell::Cell;
 use super::coercion::{DataType, Input, Rules};
 use super::row_error::RowError;
@@ -122,11 +123,15 @@ impl Column {
         }
     }
 
-    pub(super) fn default_cell(&self, now: SystemTime) -> Result<Cell, RowError> {
+    pub(super) fn default_cell(
+        &self,
+        now: SystemTime,
+        zone: AccountZone,
+    ) -> Result<Cell, RowError> {
         match &self.default {
             None => Ok(Cell::Null),
             Some(ColumnDefault::Constant(cell)) => Ok(cell.clone()),
-            Some(ColumnDefault::CurrentTimestamp) => moment(self.data_type, now),
+            Some(ColumnDefault::CurrentTimestamp) => moment(self.data_type, now, zone),
             Some(ColumnDefault::Sequence(sequence)) => sequence.take(self.data_type),
             Some(ColumnDefault::Uuid) => {
                 let bytes = fastrand::u128(..).to_be_bytes();
@@ -134,6 +139,22 @@ impl Column {
                 self.land(&Input::Text(uuid.to_string().into()), Rules::default())
             }
             Some(ColumnDefault::Computed(computed)) => computed.cell(self, now),
+        }
+    }
+
+    /// Whether its default was or is computed from a date or time in UTC.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn has_default_in_utc(&self) -> bool {
+        match &self.default {
+            Some(ColumnDefault::Constant(cell)) => {
+                let has_zone = matches!(
+                    self.data_type,
+                    DataType::TimestampLtz(_) | DataType::TimestampTz(_)
+                );
+                has_zone && *cell != Cell::Null
+            }
+            Some(ColumnDefault::Computed(computed)) => computed.0.is_of_time(),
+            _ => false,
         }
     }
 
@@ -147,14 +168,20 @@ impl Column {
 }
 
 /// The cell that `now` is in a column of a type.
-pub(crate) fn moment(of: DataType, now: SystemTime) -> Result<Cell, RowError> {
+pub(crate) fn moment(of: DataType, now: SystemTime, zone: AccountZone) -> Result<Cell, RowError> {
+    let failed = |why: String| RowError::new("100035", "22007", why);
     let instant = jiff::Timestamp::try_from(now)
-        .map_err(|why| RowError::new("100035", "22007", why.to_string()))?
+        .map_err(|why| failed(why.to_string()))?
         .to_zoned(jiff::tz::TimeZone::UTC)
         .datetime();
-    let text = match of {
-        DataType::Time(_) => format!("{:.9}", instant.time()),
-        _ => format!("{instant:.9}Z"),
+    let (wall, seconds) = zone
+        .at(instant)
+        .ok_or_else(|| failed(format!("{instant} is beyond the times of the zone")))?;
+    let text = if let DataType::Time(_) = of {
+        format!("{:.9}", wall.time())
+    } else {
+        let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
+        format!("{wall:.9}{sign}{:02}:{:02}", minutes / 60, minutes % 60)
     };
     let rules = Rules {
         sql_null: true,

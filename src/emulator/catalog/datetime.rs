@@ -13,6 +13,7 @@
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
+use super::account_zone::AccountZone;
 use super::datetime_formats as formats;
 
 /// What a timestamp column does with an offset.
@@ -53,10 +54,19 @@ pub(crate) fn time(text: &str, digits: u8, with_offset: bool) -> Option<String> 
     Some(shown)
 }
 
-/// TIMESTAMP with `digits` fraction digits.
-pub(crate) fn timestamp(text: &str, digits: u8, zone: Zone) -> Option<String> {
-    let Moment { wall, offset } = moment(text)?;
-    let seconds = offset.unwrap_or(0);
+/// TIMESTAMP with `digits` fraction digits. An integer, and a text without an offset, are in the zone of the account.
+pub(crate) fn timestamp(
+    text: &str,
+    digits: u8,
+    zone: Zone,
+    account: AccountZone,
+) -> Option<String> {
+    let found = moment(text)?;
+    let (wall, seconds) = match found.offset {
+        Some(seconds) => (found.wall, seconds),
+        None if whole_number(text.trim()).is_some() => account.at(found.wall)?,
+        None => (found.wall, account.offset_of(found.wall)),
+    };
     let at = match zone {
         Zone::Without | Zone::With => wall,
         Zone::Local => wall
@@ -304,7 +314,7 @@ mod tests {
     use super::*;
 
     fn ntz(text: &str) -> Option<String> {
-        timestamp(text, 9, Zone::Without)
+        timestamp(text, 9, Zone::Without, AccountZone::UTC)
     }
 
     #[test]
@@ -338,23 +348,23 @@ mod tests {
     fn zones_and_digits() {
         let west = "2026-01-17T23:30:00.987654321-07:00";
         assert_eq!(
-            timestamp(west, 9, Zone::Local).as_deref(),
+            timestamp(west, 9, Zone::Local, AccountZone::UTC).as_deref(),
             Some("2026-01-18 06:30:00.987654321Z")
         );
         assert_eq!(
-            timestamp(west, 3, Zone::With).as_deref(),
+            timestamp(west, 3, Zone::With, AccountZone::UTC).as_deref(),
             Some("2026-01-17 23:30:00.987 -07:00")
         );
         assert_eq!(
-            timestamp("0000-01-01T00:00-03:30", 1, Zone::With).as_deref(),
+            timestamp("0000-01-01T00:00-03:30", 1, Zone::With, AccountZone::UTC).as_deref(),
             Some("0000-01-01 00:00:00.0 -03:30")
         );
         assert_eq!(
-            timestamp("0000-01-01T00:00+14:00", 0, Zone::Local).as_deref(),
+            timestamp("0000-01-01T00:00+14:00", 0, Zone::Local, AccountZone::UTC).as_deref(),
             Some("-000001-12-31 10:00:00Z")
         );
         assert_eq!(
-            timestamp("2026-01-17", 0, Zone::With).as_deref(),
+            timestamp("2026-01-17", 0, Zone::With, AccountZone::UTC).as_deref(),
             Some("2026-01-17 00:00:00 +00:00")
         );
     }

@@ -135,6 +135,7 @@ fn is_on(date: Date, name: &str) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    use crate::emulator::catalog::account_zone::AccountZone;
     use crate::emulator::catalog::datetime::{self, Zone};
 
     #[test]
@@ -152,10 +153,15 @@ mod tests {
             ),
             ("Sat Jan 17 14:05:06 +0000 2026", "2026-01-17 14:05:06"),
         ] {
-            let found = datetime::timestamp(text, 0, Zone::Without);
+            let found = datetime::timestamp(text, 0, Zone::Without, AccountZone::UTC);
             assert_eq!(found.as_deref(), Some(wanted), "{text}");
         }
-        let instant = datetime::timestamp("Sat, 17 Jan 2026 14:05:06 +0200", 0, Zone::Local);
+        let instant = datetime::timestamp(
+            "Sat, 17 Jan 2026 14:05:06 +0200",
+            0,
+            Zone::Local,
+            AccountZone::UTC,
+        );
         assert_eq!(instant.as_deref(), Some("2026-01-17 12:05:06Z"));
     }
 

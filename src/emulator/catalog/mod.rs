@@ -1,5 +1,6 @@
 //! Tables and pipes, and how a JSON row becomes a row of a table.
 
+pub(crate) mod account_zone;
 pub(crate) mod binary;
 pub(crate) mod cell;
 pub(crate) mod coercion;

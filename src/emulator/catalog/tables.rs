@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::account_zone::AccountZone;
 use super::binary::BinaryFormat;
 use super::cell::Cell;
 use super::coercion::{DataType, Input, Rules};
@@ -132,9 +133,11 @@ impl Table {
         let fields = Fields::of_row(row)?;
         match &pipe.mapping {
             Mapping::ByName(MatchBy::CaseSensitive) => {
-                self.fill(now, |_, column| match fields.get(&column.name) {
-                    Some(raw) => column.land_json(raw, pipe.rules).map(Some),
-                    None => Ok(None),
+                self.fill((now, pipe.rules.zone), |_, column| {
+                    match fields.get(&column.name) {
+                        Some(raw) => column.land_json(raw, pipe.rules).map(Some),
+                        None => Ok(None),
+                    }
                 })
             }
             Mapping::ByName(MatchBy::CaseInsensitive) => {
@@ -144,7 +147,7 @@ impl Table {
                     let folded = folded.get_or_init(|| fields.folded());
                     folded.get(&name.to_uppercase()).copied()
                 };
-                self.fill(now, |_, column| {
+                self.fill((now, pipe.rules.zone), |_, column| {
                     let exact = fields.get(&column.name);
                     match exact.or_else(|| in_any_case(&column.name)) {
                         Some(raw) => column.land_json(raw, pipe.rules).map(Some),
@@ -152,14 +155,14 @@ impl Table {
                     }
                 })
             }
-            Mapping::WholeRow => self.fill(now, |_, column| {
+            Mapping::WholeRow => self.fill((now, pipe.rules.zone), |_, column| {
                 column
                     .land(&Input::Nested(row.trim().into()), pipe.rules)
                     .map(Some)
             }),
             Mapping::Transform(transform) => {
                 let cells = transform.program.cells(row, now)?;
-                self.fill(now, |position, column| {
+                self.fill((now, pipe.rules.zone), |position, column| {
                     let mut pairs = transform.columns.iter().zip(&cells);
                     match pairs.find(|(column, _)| **column == position) {
                         Some((_, (cell, of))) => column.land_cell(cell, *of, pipe.rules).map(Some),
@@ -167,7 +170,7 @@ impl Table {
                     }
                 })
             }
-            Mapping::Select(items) => self.fill(now, |position, column| {
+            Mapping::Select(items) => self.fill((now, pipe.rules.zone), |position, column| {
                 match items.iter().find(|item| item.column == position) {
                     Some(item) => item.land(column, row, &fields, pipe.rules).map(Some),
                     None => Ok(None),
@@ -176,10 +179,10 @@ impl Table {
         }
     }
 
-    /// A cell for each column: what `value` finds for it, or its default.
+    /// A cell for each column: what `value` finds for it, or its default at a time in a zone.
     pub(crate) fn fill(
         &self,
-        now: SystemTime,
+        (now, zone): (SystemTime, AccountZone),
         mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, RowError>,
     ) -> Result<Vec<Cell>, RowError> {
         let mut cells = Vec::with_capacity(self.columns.len());
@@ -193,7 +196,7 @@ impl Table {
                     cells.push(Cell::Null);
                     continue;
                 }
-                Ok(None) => column.default_cell(now)?,
+                Ok(None) => column.default_cell(now, zone)?,
                 Err(why) => return Err(why.in_column(&column.name)),
             };
             if cell == Cell::Null && !column.nullable {
@@ -202,7 +205,7 @@ impl Table {
             cells.push(cell);
         }
         for column in numbered {
-            let number = column.default_cell(now);
+            let number = column.default_cell(now, zone);
             let number = number.map_err(|why| why.in_column(&column.name))?;
             let position = self
                 .columns
@@ -269,7 +272,7 @@ pub struct Catalog {
     pub(crate) sequences: BTreeMap<ObjectName, Sequence>,
     anything: Option<Table>,
     /// What pipes settle about values: the account's format of BINARY, and what becomes of JSON nulls.
-    rules: Rules,
+    pub(super) rules: Rules,
 }
 
 impl Catalog {
@@ -348,6 +351,8 @@ impl Catalog {
             binary: self.rules.binary,
             sql_null: true,
             is_cast: true,
+            // Statements run in sessions, whose zone is UTC.
+            zone: AccountZone::UTC,
         }
     }
 

@@ -13,6 +13,10 @@ pub(crate) trait Program: fmt::Debug + Send + Sync {
     /// The select list, by which two programs are compared.
     fn text(&self) -> &str;
 
+    /// Whether a value depends on the time zone, for all of them are computed in UTC.
+    #[cfg(feature = "emulator-server")]
+    fn is_of_time(&self) -> bool;
+
     /// The values for `row`, a JSON object, that is committed at `now`, each with its type.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use sqlparser::tokenizer::{Location, Token};
 use super::script::{Cursor, Statement};
 use super::session::Session;
 use super::statements::{DdlError, ErrorCode, Existing, Run, already_exists};
+use crate::emulator::catalog::account_zone::AccountZone;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::{DataType, Input, Rules};
 use crate::emulator::catalog::columns::{Column, ColumnDefault, Computed};
@@ -28,6 +29,7 @@ pub(super) struct Scope<'a> {
     pub(super) table: &'a ObjectName,
     pub(super) session: &'a Session,
     pub(super) sequences: &'a BTreeMap<ObjectName, Sequence>,
+    pub(super) zone: AccountZone,
 }
 
 /// The full name of an object, under which the next number of a sequence is kept.
@@ -66,7 +68,7 @@ pub(super) fn default(
             if parts.pop().is_some_and(|last| last == "NEXTVAL") && !parts.is_empty() {
                 return sequence(parts, scope, at).map(ColumnDefault::Sequence);
             }
-            return computed(value, column, at);
+            return computed(value, column, scope, at);
         }
         Expr::UnaryOp {
             op: UnaryOperator::Minus,
@@ -74,22 +76,23 @@ pub(super) fn default(
         } => match expr.as_ref() {
             Expr::Value(value) => match &value.value {
                 Value::Number(text, _) => Input::Number(format!("-{text}").into()),
-                _ => return computed(expr, column, at),
+                _ => return computed(expr, column, scope, at),
             },
-            _ => return computed(value, column, at),
+            _ => return computed(value, column, scope, at),
         },
         Expr::Value(found) => match &found.value {
             Value::Null => return Ok(ColumnDefault::Constant(Cell::Null)),
             Value::Boolean(value) => Input::Boolean(*value),
             Value::Number(text, _) => Input::Number(text.into()),
             Value::SingleQuotedString(text) => Input::Text(text.into()),
-            _ => return computed(value, column, at),
+            _ => return computed(value, column, scope, at),
         },
-        _ => return computed(value, column, at),
+        _ => return computed(value, column, scope, at),
     };
     let rules = Rules {
         sql_null: true,
         is_cast: true,
+        zone: scope.zone,
         ..Rules::default()
     };
     let cell = column.data_type.land(&input, rules);
@@ -102,8 +105,13 @@ pub(super) fn default(
 }
 
 /// An expression: computed at once if its value is always the same, and else for each row.
-fn computed(value: &Expr, column: &Column, at: Location) -> Result<ColumnDefault, DdlError> {
-    let (program, is_constant) = transforms::compile_default(value).map_err(|why| {
+fn computed(
+    value: &Expr,
+    column: &Column,
+    scope: Scope<'_>,
+    at: Location,
+) -> Result<ColumnDefault, DdlError> {
+    let (program, is_constant) = transforms::compile_default(value, scope.zone).map_err(|why| {
         DdlError::at(
             at,
             format!(

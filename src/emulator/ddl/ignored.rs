@@ -43,6 +43,7 @@ pub(super) fn alter(statement: &Statement) -> Result<(), DdlError> {
         "BINARY_INPUT_FORMAT" => "start the emulator with --binary-input-format",
         "LOG_EVENT_LEVEL" => "its event table has all events",
         "SEQUENCE" => "write CREATE OR REPLACE SEQUENCE",
+        "TIMEZONE" => "start the emulator with --timezone",
         "PIPE_EXECUTION_PAUSED" => "the emulator's pipes always run",
         _ => "write the table as it is to be into its CREATE TABLE",
     };

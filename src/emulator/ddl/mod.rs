@@ -13,3 +13,5 @@ pub(crate) mod script;
 pub(crate) mod session;
 pub(crate) mod statements;
 pub(crate) mod table;
+#[cfg(test)]
+mod zone_tests;

@@ -90,7 +90,7 @@ pub(crate) fn read(
             Mapping::Transform(Transform {
                 columns: columns.map_err(|why| DdlError::at(at, why))?,
                 program: Arc::new(
-                    transforms::compile(&items)
+                    transforms::compile(&items, catalog.zone())
                         .map_err(|why| DdlError::at(list_at, why.reason()))?,
                 ),
             })

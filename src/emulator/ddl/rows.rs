@@ -7,6 +7,7 @@ use super::insert::{self, Insert};
 use super::literal::{Literal, ValueError};
 use super::script::{Cursor, Statement};
 use super::statements::{Change, DdlError, ErrorCode, Run};
+use crate::emulator::catalog::account_zone::AccountZone;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::columns::Column;
 use crate::emulator::catalog::object_name::ObjectName;
@@ -162,7 +163,7 @@ impl Run<'_> {
                 }
                 // What is wrong with a value, besides the words for it.
                 let mut code = NULL;
-                let cells = table.fill(changes.now, |position, column| {
+                let cells = table.fill((changes.now, AccountZone::UTC), |position, column| {
                     let found = positions.iter().position(|known| *known == position);
                     match found.and_then(|index| values.get(index)).map(AsRef::as_ref) {
                         None | Some(Literal::Default) => Ok(None),

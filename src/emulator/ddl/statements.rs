@@ -317,6 +317,7 @@ impl Run<'_> {
             table: &name,
             session: &self.session,
             sequences: &self.catalog.sequences,
+            zone: self.catalog.zone(),
         };
         let columns = columns(&table, scope, statement.at)?;
         self.only_named_tables();
@@ -336,7 +337,7 @@ impl Run<'_> {
             return Err(DdlError::at(at, "this is not an ALTER TABLE"));
         };
         let name = self.session.object(name_parts(&alter.name, at)?, at)?;
-        let sequences = self.catalog.sequences.clone();
+        let (sequences, zone) = (self.catalog.sequences.clone(), self.catalog.zone());
         let Some(table) = self.catalog.tables.get_mut(&folded(&name)) else {
             if alter.if_exists {
                 return Ok(());
@@ -349,6 +350,7 @@ impl Run<'_> {
                 table: &name,
                 session: &self.session,
                 sequences: &sequences,
+                zone,
             };
             table::alter(table, operation, scope, at)?;
         }

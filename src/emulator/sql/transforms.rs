@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::functions::raised::Raised;
 use super::functions::{arguments, moments, numbers, scalars};
 use super::names::Context;
+use crate::emulator::catalog::account_zone::AccountZone;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::row_error::RowError;
@@ -79,6 +80,14 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "TRY_TO_TIMESTAMP_NTZ",
 ];
 
+/// What the compiler writes of dates and times.
+const OF_TIME: &[&str] = &[
+    "sf_moment(",
+    "sf_instant(",
+    "sf_epoch(",
+    "sf_variant_moment(",
+];
+
 /// How long compiling a select list may take.
 const MOST_TIME: Duration = Duration::from_secs(5);
 
@@ -96,14 +105,16 @@ struct Compiled {
     texts: Vec<String>,
     slots: Vec<(usize, Slot)>,
     types: Vec<Type>,
+    /// Whether a value is computed from a date or time. All of these are computed in UTC.
+    is_of_time: bool,
 }
 
 /// Compiles the expressions of a select list, in which `$1` is the row.
-pub(crate) fn compile(items: &[Expr]) -> Result<impl Program + use<>, Failure> {
-    compile_list(items)
+pub(crate) fn compile(items: &[Expr], zone: AccountZone) -> Result<impl Program + use<>, Failure> {
+    compile_list(items, zone)
 }
 
-fn compile_list(items: &[Expr]) -> Result<Compiled, Failure> {
+fn compile_list(items: &[Expr], zone: AccountZone) -> Result<Compiled, Failure> {
     let (context, tables) = (Context::default(), BTreeMap::new());
     let mut compiler = Compiler::new(Settings {
         of_pipe: Some(FUNCTIONS),
@@ -120,18 +131,33 @@ fn compile_list(items: &[Expr]) -> Result<Compiled, Failure> {
         types.push(value.of);
     }
     let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
+    let reads_clock = compiler
+        .slots
+        .iter()
+        .any(|(_, slot)| matches!(slot, Slot::Now(_)));
+    let calls = |sql: &String| OF_TIME.iter().any(|call| sql.contains(call));
+    let is_of_time = reads_clock || list.iter().any(calls);
+    if is_of_time && !zone.is_utc() {
+        return Err(Failure::unsupported(
+            "an expression of dates or times in an account whose TIMEZONE is not UTC",
+        ));
+    }
     Ok(Compiled {
         text: texts.join(", "),
         sql: format!("SELECT {}", list.join(", ")),
         texts: compiler.texts,
         slots: compiler.slots,
         types,
+        is_of_time,
     })
 }
 
 /// Compiles the DEFAULT of a column, which reads no row; and whether its value is always the same.
-pub(crate) fn compile_default(value: &Expr) -> Result<(impl Program + use<>, bool), Failure> {
-    let compiled = compile_list(std::slice::from_ref(value))?;
+pub(crate) fn compile_default(
+    value: &Expr,
+    zone: AccountZone,
+) -> Result<(impl Program + use<>, bool), Failure> {
+    let compiled = compile_list(std::slice::from_ref(value), zone)?;
     let reads_row = compiled
         .slots
         .iter()
@@ -146,6 +172,10 @@ pub(crate) fn compile_default(value: &Expr) -> Result<(impl Program + use<>, boo
 impl Program for Compiled {
     fn text(&self) -> &str {
         &self.text
+    }
+
+    fn is_of_time(&self) -> bool {
+        self.is_of_time
     }
 
     fn cells(&self, row: &str, now: SystemTime) -> Result<Vec<(Cell, DataType)>, RowError> {

@@ -14,6 +14,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Span, ToSpan};
 
 use super::raised::Raised;
+use crate::emulator::catalog::account_zone::AccountZone;
 use crate::emulator::catalog::datetime::{self, Zone};
 
 /// How a moment is written: which type it is of.
@@ -56,17 +57,17 @@ impl Form {
             Self::Date => (datetime::date(text), "Date", "100040"),
             Self::Time => (datetime::time(text, 9, true), "Time", "100108"),
             Self::Ntz => (
-                datetime::timestamp(text, 9, Zone::Without),
+                datetime::timestamp(text, 9, Zone::Without, AccountZone::UTC),
                 "Timestamp",
                 "100035",
             ),
             Self::Ltz => (
-                datetime::timestamp(text, 9, Zone::Local),
+                datetime::timestamp(text, 9, Zone::Local, AccountZone::UTC),
                 "Timestamp",
                 "100035",
             ),
             Self::Tz => (
-                datetime::timestamp(text, 9, Zone::With),
+                datetime::timestamp(text, 9, Zone::With, AccountZone::UTC),
                 "Timestamp",
                 "100035",
             ),

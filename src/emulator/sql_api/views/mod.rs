@@ -1,6 +1,7 @@
 //! What queries may read beside tables: error tables, the channel history and the event table. Their rows are made for each query.
 
 use super::statements::storage_failure;
+use crate::emulator::catalog::account_zone::AccountZone;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::columns::{Column, moment};
@@ -64,7 +65,7 @@ const INSTANT: DataType = DataType::TimestampLtz(9);
 
 fn instant(of: DataType, at_ms: u64) -> Cell {
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at_ms);
-    moment(of, at).unwrap_or(Cell::Null)
+    moment(of, at, AccountZone::UTC).unwrap_or(Cell::Null)
 }
 
 fn text(text: impl Into<String>) -> Cell {
