@@ -114,6 +114,10 @@ struct Options {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     evolution_delay: Duration,
 
+    /// Takes the privilege EVOLVE SCHEMA from the role of the clients: no table gets columns by itself.
+    #[arg(long)]
+    no_evolve_schema: bool,
+
     /// How long the answer to an append is delayed after its rows are accepted; logged at debug level.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     delay_answers: Duration,
@@ -281,6 +285,7 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
         .user(USER)
         .commit_delay(options.commit_delay)
         .evolution_delay(options.evolution_delay)
+        .without_evolve_schema(options.no_evolve_schema)
         .lose_buffer(options.lose_buffer)
         .seed(options.seed)
         .ingest_host(host(options));

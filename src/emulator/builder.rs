@@ -149,6 +149,13 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Takes `EVOLVE SCHEMA` from the role of the clients: tables with `ENABLE_SCHEMA_EVOLUTION` do not change, keys that they do not know
+    /// are ignored, and a row without a NOT NULL column is rejected. The role has the privilege by default.
+    pub fn without_evolve_schema(mut self, is_missing: bool) -> Self {
+        self.rules.may_not_evolve = is_missing;
+        self
+    }
+
     /// The limits; [`Limits::default`] by default.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.rules.limits = limits;

@@ -34,6 +34,8 @@ pub(crate) struct Rules {
     pub(crate) answers: Answers,
     /// How long schema evolution takes.
     pub(crate) evolution_delay: Duration,
+    /// Whether the role of the clients lacks `EVOLVE SCHEMA`.
+    pub(crate) may_not_evolve: bool,
     /// Whether requests are checked strictly against the documentation.
     pub(crate) is_strict: bool,
 }

@@ -27,7 +27,7 @@ impl State {
         let (Some(channel), Some(table)) = (self.channels.get_mut(key), table) else {
             return Ok(true);
         };
-        if !table.is_evolving {
+        if !table.is_evolving || self.rules.may_not_evolve {
             return Ok(true);
         }
         let rows = channel

@@ -173,3 +173,16 @@ fn alter_table_adds_columns_under_open_channels() {
     );
     assert_eq!(rows(&client), expected);
 }
+
+#[test]
+fn without_the_privilege_a_table_stays_as_it_is() {
+    let mut client = Client::of(in_memory().without_evolve_schema(true));
+    let next = client.open("c");
+    let body = "{\"ID\":1,\"NAME\":\"a\",\"AGE\":7}\n{\"AGE\":8}";
+    client.append("c", &next, "1", body);
+    client.pass(1_000);
+    assert_eq!(rows(&client), [json!({"ID": 1, "NAME": "a"})]);
+    let status = client.status("c");
+    assert_eq!(status["channel_status_code"], "SUCCESS");
+    assert_eq!(status["rows_error_count"], 1);
+}
