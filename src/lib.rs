@@ -118,11 +118,7 @@ mod emulator_profile;
 /// emulator plays them.
 #[cfg(any(feature = "emulator", feature = "conformance"))]
 pub mod answers {
-    pub use crate::types::answers::{
-        Answers, ElasticBody, ErrorBody, ErrorCounter, ErrorTimestamp, HealthyStatus, MaxBody,
-        OversizedBody, POINTS, Point, ReplacedTable, ReplayedToken, SkippedToken, SupersededToken,
-        Tables, TextBody, Wire,
-    };
+    pub use crate::types::answers::*;
 }
 
 /// Appends: their futures, and what rows and offsets convert from.

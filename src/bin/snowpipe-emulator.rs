@@ -289,15 +289,8 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
         .lose_buffer(options.lose_buffer)
         .seed(options.seed)
         .ingest_host(host(options));
-    if let Some(path) = &options.answers {
-        let text = fs::read_to_string(path).map_err(|why| named("the answers", path, &why))?;
-        let answers =
-            Answers::from_json(&text).map_err(|why| format!("{}: {why}", path.display()))?;
-        for (point, answer) in answers.differences() {
-            tracing::info!(point, answer, "answers otherwise than by default");
-        }
-        builder = builder.answers(answers);
-    }
+    let answers = answers(options)?;
+    builder = builder.answers(answers);
     if options.no_limits {
         builder = builder.limits(Limits::off());
     }
@@ -322,8 +315,13 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
             );
         }
         let catalog = match script {
-            Some(script) => Catalog::from_ddl(&script)
-                .map_err(|why| format!("the DDL script cannot be executed: {why}"))?,
+            Some(script) => {
+                let mut catalog = Catalog::default().with_answers(&answers);
+                catalog
+                    .apply_ddl(&script)
+                    .map_err(|why| format!("the DDL script cannot be executed: {why}"))?;
+                catalog
+            }
             None => Catalog::anything(),
         };
         return Ok(builder.catalog(of_account(options, catalog)?).build()?);
@@ -333,7 +331,7 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
         Some(script) => Ddl::Bootstrap(script),
         None => Ddl::Stored,
     };
-    let file = DataFile::open(path, &ddl)?;
+    let file = DataFile::open_with_answers(path, &ddl, &answers)?;
     if let Some(key) = key {
         file.remember_key(USER, &Emulator::public_key_of(key)?)?;
     }
@@ -342,6 +340,19 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
     }
     let catalog = of_account(options, file.catalog().clone())?;
     Ok(builder.data_file(file).catalog(catalog).build()?)
+}
+
+/// The answers of the file, if there is one.
+fn answers(options: &Options) -> Result<Answers, Box<dyn Error>> {
+    let Some(path) = &options.answers else {
+        return Ok(Answers::default());
+    };
+    let text = fs::read_to_string(path).map_err(|why| named("the answers", path, &why))?;
+    let answers = Answers::from_json(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+    for (point, answer) in answers.differences() {
+        tracing::info!(point, answer, "answers otherwise than by default");
+    }
+    Ok(answers)
 }
 
 /// Applies the options of the account to the catalog.

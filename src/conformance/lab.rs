@@ -30,6 +30,24 @@ pub(super) struct Place {
     pub(super) schema: String,
 }
 
+/// A pipe of an experiment.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pipe<'a> {
+    /// The default pipe of a table.
+    OfTable(&'a str),
+    /// A pipe that CREATE PIPE made.
+    Made(&'a str),
+}
+
+impl<'a> From<&'a str> for Pipe<'a> {
+    fn from(table: &'a str) -> Self {
+        Self::OfTable(table)
+    }
+}
+
+/// A pipe and the name of a channel.
+pub(super) type At<'a, P> = (P, &'a str);
+
 /// What an experiment has seen at a point or question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -107,58 +125,83 @@ impl<'a> Lab<'a> {
 
     /// The path of a pipe's endpoint, `data` for rows.
     pub(super) fn path(&self, is_data: bool, rest: &str) -> String {
-        let data = if is_data { "/data" } else { "" };
-        let Place { database, schema } = self.place;
-        format!(
-            "/v2/streaming{data}/databases/{}/schemas/{}/{rest}",
-            segment(database),
-            segment(schema)
-        )
+        self.path_in(&self.place.schema, is_data, rest)
     }
 
-    /// The path of a channel of a table's default pipe.
-    pub(super) fn channel_path(&self, is_data: bool, table: &str, channel: &str) -> String {
-        let pipe = format!("{}-STREAMING", table_name(self.id, table, self.run));
+    /// The same in another schema.
+    pub(super) fn path_in(&self, schema: &str, is_data: bool, rest: &str) -> String {
+        let data = if is_data { "/data" } else { "" };
+        let database = segment(&self.place.database);
+        let schema = segment(schema);
+        format!("/v2/streaming{data}/databases/{database}/schemas/{schema}/{rest}")
+    }
+
+    /// The name of a pipe.
+    pub(super) fn pipe<'p>(&self, pipe: impl Into<Pipe<'p>>) -> String {
+        match pipe.into() {
+            Pipe::OfTable(table) => format!("{}-STREAMING", self.table(table)),
+            Pipe::Made(name) => self.table(name),
+        }
+    }
+
+    /// The path of a channel.
+    pub(super) fn channel_path<'p>(
+        &self,
+        is_data: bool,
+        pipe: impl Into<Pipe<'p>>,
+        channel: &str,
+    ) -> String {
+        let pipe = segment(&self.pipe(pipe));
         self.path(
             is_data,
-            &format!("pipes/{}/channels/{}", segment(&pipe), segment(channel)),
+            &format!("pipes/{pipe}/channels/{}", segment(channel)),
         )
     }
 
     /// The path of a pipe's action, such as `:bulk-channel-status`.
-    pub(super) fn pipe_path(&self, table: &str, action: &str) -> String {
-        let pipe = format!("{}-STREAMING", table_name(self.id, table, self.run));
-        self.path(false, &format!("pipes/{}:{action}", segment(&pipe)))
+    pub(super) fn pipe_path<'p>(&self, pipe: impl Into<Pipe<'p>>, action: &str) -> String {
+        let pipe = segment(&self.pipe(pipe));
+        self.path(false, &format!("pipes/{pipe}:{action}"))
     }
 
-    /// The full name of a table's default pipe, as in a statement.
-    pub(super) fn pipe_name(&self, table: &str) -> String {
-        qualified(self.place, &format!("{}-STREAMING", self.table(table)))
+    /// The full name of a pipe, as in a statement.
+    pub(super) fn pipe_name<'p>(&self, pipe: impl Into<Pipe<'p>>) -> String {
+        qualified(self.place, &self.pipe(pipe))
     }
 
-    /// The name of a table of this experiment.
+    /// A name in the schema of the run in full, as in a statement.
+    pub(super) fn qualified(&self, name: &str) -> String {
+        qualified(self.place, name)
+    }
+
+    /// The name of a table or pipe of this experiment.
     pub(super) fn table(&self, name: &str) -> String {
         table_name(self.id, name, self.run)
     }
 
-    /// Opens a channel of a table's default pipe.
-    pub(super) async fn try_open(
+    /// Opens a channel.
+    pub(super) async fn try_open<'p>(
         &mut self,
-        table: &str,
+        pipe: impl Into<Pipe<'p>>,
         channel: &str,
         body: &Value,
     ) -> Result<Answer, Broken> {
-        let path = self.channel_path(false, table, channel);
+        let path = self.channel_path(false, pipe, channel);
         let request = Request::new(Method::PUT, path).json(body);
         self.service.ingest(&request).await
     }
 
     /// Opens a channel, which has to succeed; its continuation token.
-    pub(super) async fn open(&mut self, table: &str, channel: &str) -> Result<String, Broken> {
+    pub(super) async fn open<'p>(
+        &mut self,
+        pipe: impl Into<Pipe<'p>>,
+        channel: &str,
+    ) -> Result<String, Broken> {
+        let pipe = pipe.into();
         let deadline = Instant::now() + COMMIT;
         let mut pause = FIRST_PAUSE;
         loop {
-            let answer = self.try_open(table, channel, &json!({})).await?;
+            let answer = self.try_open(pipe, channel, &json!({})).await?;
             if let Some(token) = answer.field("next_continuation_token") {
                 return Ok(token);
             }
@@ -185,14 +228,14 @@ impl<'a> Lab<'a> {
     }
 
     /// Appends rows, one JSON text a line, which end with the offset token `end`.
-    pub(super) async fn try_append(
+    pub(super) async fn try_append<'p>(
         &mut self,
-        (table, channel): (&str, &str),
+        (pipe, channel): At<'_, impl Into<Pipe<'p>>>,
         token: &str,
         end: &str,
         rows: impl Into<bytes::Bytes>,
     ) -> Result<Answer, Broken> {
-        let path = format!("{}/rows", self.channel_path(true, table, channel));
+        let path = format!("{}/rows", self.channel_path(true, pipe, channel));
         let request = Request::post(path)
             .query("continuationToken", token)
             .query("startOffsetToken", end)
@@ -202,9 +245,9 @@ impl<'a> Lab<'a> {
     }
 
     /// Appends rows, which has to succeed; the next continuation token.
-    pub(super) async fn append(
+    pub(super) async fn append<'p>(
         &mut self,
-        at: (&str, &str),
+        at: At<'_, impl Into<Pipe<'p>>>,
         token: &str,
         end: &str,
         rows: impl Into<bytes::Bytes>,
@@ -216,19 +259,23 @@ impl<'a> Lab<'a> {
     }
 
     /// The answer to a bulk status request.
-    pub(super) async fn statuses(
+    pub(super) async fn statuses<'p>(
         &mut self,
-        table: &str,
+        pipe: impl Into<Pipe<'p>>,
         channels: &[&str],
     ) -> Result<Answer, Broken> {
-        let path = self.pipe_path(table, "bulk-channel-status");
+        let path = self.pipe_path(pipe, "bulk-channel-status");
         let request = Request::post(path).json(&json!({ "channel_names": channels }));
         self.service.ingest(&request).await
     }
 
     /// The status of one channel; null if the answer has none.
-    pub(super) async fn status(&mut self, table: &str, channel: &str) -> Result<Value, Broken> {
-        let answer = self.statuses(table, &[channel]).await?;
+    pub(super) async fn status<'p>(
+        &mut self,
+        pipe: impl Into<Pipe<'p>>,
+        channel: &str,
+    ) -> Result<Value, Broken> {
+        let answer = self.statuses(pipe, &[channel]).await?;
         if !answer.is_success() {
             return Err(Broken::of("asking for a channel's status", &answer));
         }
@@ -240,22 +287,35 @@ impl<'a> Lab<'a> {
     }
 
     /// Waits until the offset token `end` is committed; the channel's status then.
-    pub(super) async fn committed(
+    pub(super) async fn committed<'p>(
         &mut self,
-        (table, channel): (&str, &str),
+        (pipe, channel): At<'_, impl Into<Pipe<'p>>>,
         end: &str,
     ) -> Result<Value, Broken> {
+        let status = self.settled((pipe, channel), end).await?;
+        if is_at(&status, end) {
+            return Ok(status);
+        }
+        Err(Broken::new(format!(
+            "the rows of channel {channel} were not committed within {COMMIT:?}: {status}"
+        )))
+    }
+
+    /// Waits until the offset token `end` is committed, or the channel is not healthy any more, or the time is over; the channel's
+    /// status then.
+    pub(super) async fn settled<'p>(
+        &mut self,
+        (pipe, channel): At<'_, impl Into<Pipe<'p>>>,
+        end: &str,
+    ) -> Result<Value, Broken> {
+        let pipe = pipe.into();
         let deadline = Instant::now() + COMMIT;
         let mut pause = FIRST_PAUSE;
         loop {
-            let status = self.status(table, channel).await?;
-            if status.get("last_committed_offset_token") == Some(&Value::from(end)) {
+            let status = self.status(pipe, channel).await?;
+            let is_over = Instant::now() > deadline;
+            if is_at(&status, end) || !is_healthy(&status) || is_over {
                 return Ok(status);
-            }
-            if Instant::now() > deadline {
-                return Err(Broken::new(format!(
-                    "the rows of channel {channel} were not committed within {COMMIT:?}: {status}"
-                )));
             }
             tokio::time::sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);
@@ -267,9 +327,17 @@ impl<'a> Lab<'a> {
         &mut self,
         statement: &str,
     ) -> Result<Result<Rows, crate::Error>, Broken> {
-        let sql = self.sql.ok_or_else(Broken::without_sql)?;
         let text = filled(statement, self.place, self.id, self.run);
-        Ok(sql.query(&Statement::new(text)).await)
+        self.try_plain_sql(text).await
+    }
+
+    /// Runs a statement as it is.
+    pub(super) async fn try_plain_sql(
+        &mut self,
+        statement: impl Into<String>,
+    ) -> Result<Result<Rows, crate::Error>, Broken> {
+        let sql = self.sql.ok_or_else(Broken::without_sql)?;
+        Ok(sql.query(&Statement::new(statement)).await)
     }
 
     /// Runs a statement, which has to succeed.
@@ -306,6 +374,21 @@ impl<'a> Lab<'a> {
             pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
+}
+
+/// What a refused statement is answered, as in `refused 002003`.
+pub(super) fn refused(why: &crate::Error) -> String {
+    format!("refused {}", why.code().unwrap_or("without a code"))
+}
+
+/// Whether a status has this committed offset token.
+fn is_at(status: &Value, end: &str) -> bool {
+    status.get("last_committed_offset_token") == Some(&Value::from(end))
+}
+
+fn is_healthy(status: &Value) -> bool {
+    let code = status.get("channel_status_code").and_then(Value::as_str);
+    matches!(code, Some("SUCCESS" | "ACTIVE"))
 }
 
 pub(super) fn segment(text: &str) -> String {

@@ -125,7 +125,8 @@ fn chosen(options: &Options) -> Result<Vec<&'static Experiment>> {
     }
     let is_chosen = |one: &&Experiment| {
         let mut only = options.only.iter();
-        options.only.is_empty() || only.any(|id| one.id.eq_ignore_ascii_case(id))
+        let is_named = only.any(|id| one.id.eq_ignore_ascii_case(id));
+        is_named || options.only.is_empty() && !one.is_opt_in
     };
     Ok(all.iter().filter(is_chosen).collect())
 }

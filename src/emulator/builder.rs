@@ -301,8 +301,9 @@ impl EmulatorBuilder {
         for (user, pem) in &self.public_keys {
             login.register(user, PublicKey::from_pem(pem)?);
         }
-        let mut state = State::load(self.rules, self.catalog, self.storage, self.lose_buffer)
-            .map_err(|why| {
+        let catalog = self.catalog.with_answers(&self.rules.answers);
+        let mut state =
+            State::load(self.rules, catalog, self.storage, self.lose_buffer).map_err(|why| {
                 Error::new(ErrorKind::Config, "the emulator's storage cannot be loaded")
                     .with_source(why)
             })?;

@@ -208,7 +208,17 @@ fn progress(step: Progress) {
 }
 
 fn list() -> String {
-    let line = |one: &Experiment| format!("{:<4} {}\n     {}\n", one.id, one.question, one.meaning);
+    let line = |one: &Experiment| {
+        let when = if one.is_opt_in {
+            " (only if named)"
+        } else {
+            ""
+        };
+        format!(
+            "{:<4} {}{when}\n     {}\n",
+            one.id, one.question, one.meaning
+        )
+    };
     conformance::experiments().iter().map(line).collect()
 }
 
@@ -229,7 +239,11 @@ fn plan(args: &Args, profile: &Profile, database: &str) -> Result<String, Stop> 
     let chosen = |one: &&Experiment| {
         let is_wanted = |id: &String| id.eq_ignore_ascii_case(one.id);
         let has_statements = args.schema.is_none() || !one.needs_statements;
-        (args.only.is_empty() || args.only.iter().any(is_wanted)) && has_statements
+        let is_chosen = match args.only.as_slice() {
+            [] => !one.is_opt_in,
+            only => only.iter().any(is_wanted),
+        };
+        is_chosen && has_statements
     };
     let chosen: Vec<_> = conformance::experiments().iter().filter(chosen).collect();
     if chosen.is_empty() {

@@ -47,11 +47,11 @@ pub(super) async fn tokens(lab: &mut Lab<'_>) -> Result<(), Broken> {
             see_answer(lab, "wire.skipped_token", &answer, &known);
             let answer = lab.try_append(at, &token, "o1", "{\"A\":1}\n").await?;
             let word = if answer.is_success() {
-                "takes rows"
+                "takes"
             } else {
-                "refuses rows"
+                "refuses"
             };
-            lab.see("skip.channel_afterwards", word);
+            lab.see("wire.after_skipped_token", word);
         }
     }
     let at = ("T", "superseded");
@@ -116,11 +116,11 @@ pub(super) async fn names(lab: &mut Lab<'_>) -> Result<(), Broken> {
         .try_append(("T", "case"), &lower, "o1", "{\"A\":1}\n")
         .await?;
     let word = if answer.is_success() {
-        "another channel"
+        "exact"
     } else {
-        "the same channel"
+        "folded"
     };
-    lab.see("channel.case_in_addresses", word);
+    lab.see("channels.name_case", word);
     let found = lab.status("T", "Case").await?;
     let word = if found.is_null() {
         "another channel"

@@ -49,14 +49,12 @@ pub(super) async fn token_life(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let answer = lab.service.exchange().await?;
     lab.service.keep_token(&answer)?;
     let answer = status_with(lab, &earlier).await?;
-    lab.see(
-        "token.earlier_one",
-        if answer.status == 401 {
-            "is refused"
-        } else {
-            "lives"
-        },
-    );
+    let word = if answer.status == 401 {
+        "dies"
+    } else {
+        "lives"
+    };
+    lab.see("wire.earlier_token", word);
     Ok(())
 }
 

@@ -1,11 +1,17 @@
 //! The experiments: what each asks, what is expected, and what it costs.
 
 mod channels;
+mod errors;
+mod evolution;
 mod list;
 mod login;
+mod numbers;
+mod pipes;
+mod probe;
 mod rows;
 mod tables;
 mod timing;
+mod values;
 mod wire;
 
 use super::Broken;
@@ -28,9 +34,11 @@ pub struct Experiment {
     pub rows: u32,
     /// Whether it needs statements beside those that create its tables.
     pub needs_statements: bool,
+    /// Whether it is carried out only if it is named, because it puts load on the service.
+    pub is_opt_in: bool,
     /// The statements that create its tables.
     setup: &'static [&'static str],
-    /// What is expected beside the points of `POINTS` and the conversions of `E12`.
+    /// What is expected beside the points of `POINTS`, the conversions of `E12` and the expressions of `E33`.
     expectations: &'static [(&'static str, &'static str)],
 }
 
@@ -44,7 +52,8 @@ impl Experiment {
         let mut expectations = self.expectations.iter();
         let known = expectations.find(|(known, _)| *known == what);
         let known = known.map(|(_, word)| *word);
-        known.or_else(|| rows::expected_conversion(what))
+        let known = known.or_else(|| values::expected(what));
+        known.or_else(|| probe::expected(what))
     }
 
     /// The statements that create its tables in this run.
@@ -64,17 +73,29 @@ impl Experiment {
             "E8" => wire::long_bodies(lab).await,
             "E9" => rows::json_edges(lab).await,
             "E10" => rows::defaults(lab).await,
-            "E12" => rows::conversions(lab).await,
-            "E13" => rows::numbers_in_variants(lab).await,
-            "E15" => tables::evolved_types(lab).await,
+            "E11" => numbers::numbers(lab).await,
+            "E12" => values::conversions(lab).await,
+            "E13" => values::numbers_in_variants(lab).await,
+            "E14" => values::zones(lab).await,
+            "E15" => evolution::types(lab).await,
+            "E16" => evolution::limits(lab).await,
             "E17" => rows::unknown_keys(lab).await,
-            "E18" => tables::pipe_grammar(lab).await,
+            "E18" => pipes::grammar(lab).await,
+            "E19" => pipes::select_lists(lab).await,
+            "E20" => tables::kinds(lab).await,
+            "E21" => tables::checks(lab).await,
+            "E22" => errors::error_tables(lab).await,
             "E23" => channels::names(lab).await,
+            "E24" => pipes::addresses(lab).await,
             "E25" => channels::offsets(lab).await,
             "E26" => tables::changes(lab).await,
+            "E27" => pipes::recreated(lab).await,
             "E28" => channels::reopening(lab).await,
+            "E29" => errors::lists(lab).await,
             "E30" => timing::counters(lab).await,
             "E31" => wire::many_names(lab).await,
+            "E32" => timing::rate(lab).await,
+            "E33" => probe::expressions(lab).await,
             "E34" => timing::commits(lab).await,
             "E35" => login::refusals(lab).await,
             "E36" => wire::pipe_info(lab).await,

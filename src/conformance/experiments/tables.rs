@@ -1,140 +1,9 @@
-//! E15, E18, E26, E37: statements and what they do to channels.
+//! E20, E21, E26, E37: tables of other kinds, and what statements do to open channels.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::conformance::Broken;
-use crate::conformance::lab::Lab;
-
-pub(super) const EVOLVED_EXPECTED: &[(&str, &str)] = &[
-    ("evolved.name", "INTEGER_1"),
-    ("evolved.integer", "NUMBER(38,0)"),
-    ("evolved.fraction", "FLOAT"),
-    ("evolved.boolean", "BOOLEAN"),
-    ("evolved.text", "VARCHAR(16777216)"),
-    ("evolved.time", "TIME(9)"),
-    ("evolved.null", "VARCHAR(16777216)"),
-    ("evolved.object", "VARIANT"),
-    ("evolved.array", "ARRAY"),
-];
-
-/// The keys of the row, each with the question that its type answers.
-const EVOLVED: &[(&str, &str, &str)] = &[
-    ("evolved.integer", "integer_1", "42"),
-    ("evolved.fraction", "fraction_1", "0.99"),
-    ("evolved.exponent", "exponent_1", "1e-10"),
-    ("evolved.boolean", "boolean_1", "true"),
-    ("evolved.text", "text_1", "\"x\""),
-    ("evolved.date", "date_1", "\"2026-01-02\""),
-    ("evolved.time", "time_1", "\"12:34:56\""),
-    (
-        "evolved.timestamp",
-        "timestamp_1",
-        "\"2026-01-02T03:04:05\"",
-    ),
-    ("evolved.null", "null_1", "null"),
-    ("evolved.object", "object_1", "{\"a\":1}"),
-    ("evolved.array", "array_1", "[1]"),
-];
-
-pub(super) async fn evolved_types(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    let token = lab.open("T", "c").await?;
-    let fields = EVOLVED
-        .iter()
-        .map(|(_, key, value)| format!("\"{key}\":{value}"));
-    let row = format!("{{\"K\":1,{}}}\n", fields.collect::<Vec<_>>().join(","));
-    lab.append(("T", "c"), &token, "o1", row).await?;
-    lab.committed(("T", "c"), "o1").await?;
-    let described = lab.sql("DESC TABLE {T}").await?;
-    let place = |name: &str| {
-        described
-            .columns
-            .iter()
-            .position(|column| column.eq_ignore_ascii_case(name))
-    };
-    let (name, kind) = place("name")
-        .zip(place("type"))
-        .ok_or_else(|| Broken::new("DESC TABLE has no columns name and type"))?;
-    let cell = |row: &[Option<String>], place: usize| row.get(place).cloned().flatten();
-    for (what, key, _) in EVOLVED {
-        let is_it = |row: &&Vec<Option<String>>| {
-            cell(row, name).is_some_and(|name| name.eq_ignore_ascii_case(key))
-        };
-        let found = described.rows.iter().find(is_it);
-        let word = found.and_then(|row| cell(row, kind));
-        lab.see(what, word.unwrap_or_else(|| "no column".to_owned()));
-        if *what == "evolved.integer" {
-            let word = found.and_then(|row| cell(row, name));
-            lab.see(
-                "evolved.name",
-                word.unwrap_or_else(|| "no column".to_owned()),
-            );
-        }
-    }
-    Ok(())
-}
-
-pub(super) const GRAMMAR_EXPECTED: &[(&str, &str)] = &[
-    ("pipe.case_sensitive", "created"),
-    ("pipe.case_insensitive", "created"),
-    ("pipe.select", "created"),
-    ("pipe.function", "created"),
-];
-
-/// Questions about CREATE PIPE: the name of the pipe, and what follows the table.
-const GRAMMAR: &[(&str, &str)] = &[
-    (
-        "pipe.case_sensitive",
-        "CREATE PIPE {PA} AS COPY INTO {T} FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE",
-    ),
-    (
-        "pipe.case_insensitive",
-        "CREATE PIPE {PB} AS COPY INTO {T} FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE",
-    ),
-    (
-        "pipe.select",
-        "CREATE PIPE {PC} AS COPY INTO {T} (A) FROM (SELECT $1:a::NUMBER FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')))",
-    ),
-    (
-        "pipe.function",
-        "CREATE PIPE {PD} AS COPY INTO {T} (A, B) FROM (SELECT COALESCE($1:a::NUMBER, 0), TRIM($1:b::VARCHAR) FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')))",
-    ),
-    (
-        "pipe.upper",
-        "CREATE PIPE {PE} AS COPY INTO {T} (B) FROM (SELECT UPPER($1:b::VARCHAR) FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')))",
-    ),
-    (
-        "pipe.where",
-        "CREATE PIPE {PF} AS COPY INTO {T} (A) FROM (SELECT $1:a::NUMBER FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')) WHERE $1:a IS NOT NULL)",
-    ),
-    (
-        "pipe.file_format",
-        "CREATE PIPE {PG} AS COPY INTO {T} FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')) FILE_FORMAT = (TYPE = JSON) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE",
-    ),
-    (
-        "pipe.skip_file",
-        "CREATE PIPE {PH} AS COPY INTO {T} FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE ON_ERROR = SKIP_FILE",
-    ),
-    (
-        "pipe.no_option",
-        "CREATE PIPE {PI} AS COPY INTO {T} FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))",
-    ),
-];
-
-pub(super) async fn pipe_grammar(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    for (what, statement) in GRAMMAR {
-        let word = match lab.try_sql(statement).await? {
-            Ok(_) => {
-                // A table may have ten pipes.
-                let name = statement.split(' ').nth(2).unwrap_or_default();
-                lab.sql(&format!("DROP PIPE {name}")).await?;
-                "created".to_owned()
-            }
-            Err(why) => format!("refused {}", why.code().unwrap_or("without a code")),
-        };
-        lab.see(what, word);
-    }
-    Ok(())
-}
+use crate::conformance::lab::{Lab, refused};
 
 pub(super) async fn changes(lab: &mut Lab<'_>) -> Result<(), Broken> {
     truncated(lab).await?;
@@ -222,7 +91,14 @@ async fn dropped(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let answer = lab
         .try_append(("DROPPED", "c"), &next, "o2", "{\"A\":2}\n")
         .await?;
-    lab.see("drop.append", answer.outcome());
+    let word = match (answer.status, answer.code()) {
+        (200..300, _) => "accept_and_lose".to_owned(),
+        (404, Some(code)) if code.starts_with("ERR_PIPE_DOES_NOT_EXIST") => "refuse".to_owned(),
+        _ => answer.outcome(),
+    };
+    lab.see("tables.dropped_table", word);
+    let status = lab.statuses("DROPPED", &["c"]).await?;
+    lab.see("drop.status", status.outcome());
     Ok(())
 }
 
@@ -237,8 +113,124 @@ pub(super) async fn functions(lab: &mut Lab<'_>) -> Result<(), Broken> {
                 .await?;
             format!("carried out; an append is answered {}", answer.outcome())
         }
-        Err(why) => format!("refused {}", why.code().unwrap_or("without a code")),
+        Err(why) => refused(&why),
     };
     lab.see("function.invalidate", word);
+    Ok(())
+}
+
+pub(super) const KINDS_EXPECTED: &[(&str, &str)] =
+    &[("table.transient", "lands"), ("table.clustered", "lands")];
+
+/// Questions about kinds of tables: what follows CREATE, with a column `A`.
+const KINDS: &[(&str, &str, &str)] = &[
+    (
+        "table.transient",
+        "TRANSIENT",
+        "TRANSIENT TABLE {TRANSIENT} (A NUMBER)",
+    ),
+    (
+        "table.temporary",
+        "TEMPORARY",
+        "TEMPORARY TABLE {TEMPORARY} (A NUMBER)",
+    ),
+    (
+        "table.clustered",
+        "CLUSTERED",
+        "TABLE {CLUSTERED} (A NUMBER) CLUSTER BY (A)",
+    ),
+    (
+        "table.collated",
+        "COLLATED",
+        "TABLE {COLLATED} (A VARCHAR COLLATE 'en-ci')",
+    ),
+    ("table.view", "VIEW", "VIEW {VIEW} AS SELECT A FROM {BASE}"),
+    (
+        "table.vector",
+        "VECTOR",
+        "TABLE {VECTOR} (A VECTOR(FLOAT, 2))",
+    ),
+    (
+        "table.structured_object",
+        "STRUCTURED",
+        "TABLE {STRUCTURED} (A OBJECT(B NUMBER))",
+    ),
+    (
+        "table.map",
+        "MAPPED",
+        "TABLE {MAPPED} (A MAP(VARCHAR, NUMBER))",
+    ),
+    ("table.geography", "PLACES", "TABLE {PLACES} (A GEOGRAPHY)"),
+];
+
+/// The value of `A` in the row for a kind.
+fn value_of(what: &str) -> &'static str {
+    match what {
+        "table.vector" => "[1.5,2.5]",
+        "table.structured_object" => "{\"B\":1}",
+        "table.map" => "{\"k\":1}",
+        "table.geography" => "\"POINT(1 2)\"",
+        _ => "1",
+    }
+}
+
+pub(super) async fn kinds(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    for (what, name, create) in KINDS {
+        let word = kind(lab, name, create, value_of(what)).await?;
+        lab.see(what, word);
+    }
+    Ok(())
+}
+
+/// How far a row gets in a table of a kind.
+async fn kind(lab: &mut Lab<'_>, name: &str, create: &str, value: &str) -> Result<String, Broken> {
+    if let Err(why) = lab.try_sql(&format!("CREATE {create}")).await? {
+        return Ok(format!("CREATE is {}", refused(&why)));
+    }
+    let answer = lab.try_open(name, "c", &json!({})).await?;
+    let Some(token) = answer.field("next_continuation_token") else {
+        return Ok(format!("an open is answered {}", answer.outcome()));
+    };
+    let at = (name, "c");
+    let row = format!("{{\"A\":{value}}}\n");
+    let answer = lab.try_append(at, &token, "o1", row).await?;
+    if !answer.is_success() {
+        return Ok(format!("an append is answered {}", answer.outcome()));
+    }
+    let status = lab.settled(at, "o1").await?;
+    let field = |name: &str| status.get(name).cloned().unwrap_or_default();
+    Ok(match field("last_committed_offset_token").as_str() {
+        Some("o1") if field("rows_inserted") == 1 => "lands".to_owned(),
+        Some("o1") => "is rejected".to_owned(),
+        _ => format!("does not commit: {}", field("channel_status_code")),
+    })
+}
+
+pub(super) async fn checks(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let create = "CREATE TABLE {T} (A NUMBER CHECK (A > 0))";
+    if let Err(why) = lab.try_sql(create).await? {
+        lab.see("check.create", refused(&why));
+        return Ok(());
+    }
+    lab.see("check.create", "created");
+    let answer = lab.try_open("T", "c", &json!({})).await?;
+    let Some(token) = answer.field("next_continuation_token") else {
+        lab.see("check.open", answer.outcome());
+        return Ok(());
+    };
+    let rows = "{\"A\":1}\n{\"A\":-1}\n{\"A\":2}\n";
+    lab.append(("T", "c"), &token, "o3", rows).await?;
+    let status = lab.settled(("T", "c"), "o3").await?;
+    let field = |name: &str| status.get(name).map_or_else(String::new, Value::to_string);
+    lab.see(
+        "check.rows",
+        format!(
+            "committed {}, inserted {}, rejected {}, status {}",
+            field("last_committed_offset_token"),
+            field("rows_inserted"),
+            field("rows_error_count"),
+            field("channel_status_code")
+        ),
+    );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! E30, E34, E38: counters and times.
+//! E30, E32, E34, E38: counters, rates and times.
 
 use http::Method;
 use serde_json::Value;
@@ -26,10 +26,11 @@ pub(super) async fn counters(lab: &mut Lab<'_>) -> Result<(), Broken> {
         counts.collect()
     };
     let after = lab.status(at.0, at.1).await?;
-    let word = if counts(&before) == counts(&after) {
-        "kept"
-    } else {
-        "changed"
+    let is_zero = |status: &Value| counts(status).iter().all(|count| count == &Value::from(0));
+    let word = match counts(&after) {
+        kept if kept == counts(&before) => "kept",
+        _ if is_zero(&after) => "zero",
+        _ => "neither kept nor zero",
     };
     lab.see("counters.after_reopen", word);
     let path = lab.channel_path(false, at.0, at.1);
@@ -42,12 +43,35 @@ pub(super) async fn counters(lab: &mut Lab<'_>) -> Result<(), Broken> {
     }
     lab.open(at.0, at.1).await?;
     let after = lab.status(at.0, at.1).await?;
-    let is_zero = counts(&after).iter().all(|count| count == &Value::from(0));
-    lab.see("counters.after_drop", if is_zero { "zero" } else { "kept" });
+    let word = if is_zero(&after) { "zero" } else { "kept" };
+    lab.see("counters.after_drop", word);
     let offset = after
         .get("last_committed_offset_token")
         .unwrap_or(&Value::Null);
     lab.see("offset.after_drop", offset.to_string());
+    Ok(())
+}
+
+pub(super) const RATE_ROWS: u32 = 60;
+
+pub(super) async fn rate(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let at = ("T", "c");
+    let mut token = lab.open(at.0, at.1).await?;
+    for row in 0..RATE_ROWS {
+        let answer = lab
+            .try_append(at, &token, &format!("o{row}"), "{\"A\":1}\n")
+            .await?;
+        if let Some(next) = answer.field("next_continuation_token") {
+            token = next;
+            continue;
+        }
+        lab.see("rate.refusal", answer.outcome());
+        let delay = answer.headers.get(http::header::RETRY_AFTER);
+        let delay = delay.and_then(|delay| delay.to_str().ok());
+        lab.see("rate.retry_after", delay.unwrap_or("none"));
+        return Ok(());
+    }
+    lab.see("rate.refusal", format!("none in {RATE_ROWS} requests"));
     Ok(())
 }
 

@@ -16,7 +16,7 @@ pub(super) async fn elastic(lab: &mut Lab<'_>) -> Result<(), Broken> {
     } else {
         "present"
     };
-    lab.see("elastic.status_before", word);
+    lab.see("wire.elastic_status", word);
     let table = segment(&lab.table("T"));
     let path = lab.path(true, &format!("tables/{table}/rows"));
     let request = Request::post(path)

@@ -34,6 +34,12 @@ impl AccountZone {
         Some(Self(Some(kept)))
     }
 
+    /// The IANA name.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn name(self) -> &'static str {
+        self.0.and_then(TimeZone::iana_name).unwrap_or("UTC")
+    }
+
     #[cfg(feature = "emulator-server")]
     pub(crate) fn is_utc(self) -> bool {
         self.0.is_none()

@@ -7,12 +7,14 @@ use std::str::FromStr;
 use memchr::memchr;
 use serde_json::value::RawValue;
 
-use super::account_zone::AccountZone;
-use super::binary::BinaryFormat;
 use super::cell::Cell;
 use super::datetime::{self, Zone};
 use super::decimal;
 use super::row_error::RowError;
+use super::rules::Rules;
+use crate::types::answers::{
+    RejectOrAccept, TextAsArray, TextAsObject, ValueAsArray, VariantNumber,
+};
 
 const MAX_VARCHAR: u32 = 134_217_728;
 pub(crate) const DEFAULT_VARCHAR: u32 = 16_777_216;
@@ -194,20 +196,6 @@ impl fmt::Display for DataType {
     }
 }
 
-/// What a pipe settles about values, beside the column's type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Rules {
-    /// How text becomes bytes.
-    pub(crate) binary: BinaryFormat,
-    /// Whether a JSON null in a VARIANT column becomes SQL NULL.
-    pub(crate) sql_null: bool,
-    /// Whether values are converted as casts convert them, which take more than the columns of a default pipe: numbers as BOOLEAN, a
-    /// TIME with an offset.
-    pub(crate) is_cast: bool,
-    /// The account's time zone.
-    pub(crate) zone: AccountZone,
-}
-
 /// A value as it comes in: what it is, with a number's digits as they were written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Input<'a> {
@@ -294,7 +282,13 @@ impl DataType {
             });
         }
         let refused = || RowError::refused(input, self);
+        let values = &rules.values;
         match self {
+            Self::Varchar(_)
+                if matches!(input, Input::Nested(_)) && !rules.keeps(values.json_as_text) =>
+            {
+                Err(refused())
+            }
             Self::Varchar(length) => land_text(input, length).unwrap_or_else(|| Err(refused())),
             Self::Number { precision, scale } => match input {
                 Input::Number(text) | Input::Text(text) => {
@@ -307,9 +301,14 @@ impl DataType {
                         }
                     })
                 }
+                // A cast of TRUE is 1, and here a boolean has the type VARIANT of its row.
+                Input::Boolean(value) if values.boolean_as_number == RejectOrAccept::Accept => {
+                    let digit = if *value { "1" } else { "0" };
+                    decimal::land(digit, precision, scale).map_err(|_| refused())
+                }
                 _ => Err(refused()),
             },
-            Self::Float => land_float(input).ok_or_else(refused),
+            Self::Float => land_float(input, rules).ok_or_else(refused),
             Self::Boolean => land_boolean(input, rules).ok_or_else(refused),
             Self::Binary(length) => {
                 let Input::Text(text) = input else {
@@ -322,29 +321,49 @@ impl DataType {
                 }
                 Ok(Cell::Binary(bytes))
             }
-            Self::Date => self.land_moment(input, datetime::date),
-            Self::Time(digits) => {
-                self.land_moment(input, |text| datetime::time(text, digits, rules.is_cast))
-            }
+            Self::Date => self.land_moment(input, |text| {
+                let is_kept = rules.keeps(values.timestamp_as_date) || !text.contains(':');
+                datetime::date(text).filter(|_| is_kept)
+            }),
+            Self::Time(digits) => self.land_moment(input, |text| {
+                datetime::time(text, digits, rules.takes(values.time_with_offset))
+            }),
             Self::TimestampNtz(digits) => self.land_moment(input, |text| {
-                datetime::timestamp(text, digits, Zone::Without, rules.zone)
+                datetime::timestamp(text, digits, Zone::Without, rules.zone_of(text))
             }),
             Self::TimestampLtz(digits) => self.land_moment(input, |text| {
-                datetime::timestamp(text, digits, Zone::Local, rules.zone)
+                datetime::timestamp(text, digits, Zone::Local, rules.zone_of(text))
             }),
             Self::TimestampTz(digits) => self.land_moment(input, |text| {
-                datetime::timestamp(text, digits, Zone::With, rules.zone)
+                datetime::timestamp(text, digits, Zone::With, rules.zone_of(text))
             }),
-            Self::Variant => Ok(Cell::Json(input.to_json())),
+            Self::Variant => Ok(Cell::Json(match input {
+                Input::Number(text) if values.variant_number == VariantNumber::Double => {
+                    as_double(text).ok_or_else(refused)?
+                }
+                _ => input.to_json(),
+            })),
             Self::Object => match input {
                 Input::Nested(text) if text.starts_with('{') => Ok(Cell::Json(text.to_string())),
-                Input::Text(text) if !rules.is_cast => object_in(text).ok_or_else(refused),
+                Input::Text(text)
+                    if !rules.is_cast && values.text_as_object == TextAsObject::Parse =>
+                {
+                    json_in(text, '{').ok_or_else(refused)
+                }
                 _ => Err(refused()),
             },
             Self::Array => match input {
                 Input::Nested(text) if text.starts_with('[') => Ok(Cell::Json(text.to_string())),
+                Input::Text(text)
+                    if !rules.is_cast && values.text_as_array == TextAsArray::Parse =>
+                {
+                    json_in(text, '[').ok_or_else(refused)
+                }
                 // TO_ARRAY makes an array of any value; of a default pipe it is known of strings alone.
-                _ if rules.is_cast || matches!(input, Input::Text(_)) => {
+                _ if rules.is_cast
+                    || matches!(input, Input::Text(_))
+                    || values.value_as_array == ValueAsArray::Wrap =>
+                {
                     Ok(Cell::Json(format!("[{}]", input.to_json())))
                 }
                 _ => Err(refused()),
@@ -407,10 +426,15 @@ pub(crate) fn is_number(text: &str) -> bool {
 }
 
 /// A number, or one of the words for what is none.
-fn land_float(input: &Input<'_>) -> Option<Cell> {
+fn land_float(input: &Input<'_>, rules: Rules) -> Option<Cell> {
     let value = match input {
         Input::Number(text) => text.parse().ok().filter(|value: &f64| value.is_finite())?,
         Input::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "nan" | "inf" | "infinity" | "-inf" | "-infinity"
+                if !rules.keeps(rules.values.float_words) =>
+            {
+                return None;
+            }
             "nan" => f64::NAN,
             "inf" | "infinity" => f64::INFINITY,
             "-inf" | "-infinity" => f64::NEG_INFINITY,
@@ -427,7 +451,9 @@ fn land_float(input: &Input<'_>) -> Option<Cell> {
 fn land_boolean(input: &Input<'_>, rules: Rules) -> Option<Cell> {
     let value = match input {
         Input::Boolean(value) => *value,
-        Input::Number(text) if rules.is_cast => text.parse::<f64>().ok()? != 0.0,
+        Input::Number(text) if rules.takes(rules.values.number_as_boolean) => {
+            text.parse::<f64>().ok()? != 0.0
+        }
         Input::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
             "true" | "t" | "yes" | "y" | "on" | "1" => true,
             "false" | "f" | "no" | "n" | "off" | "0" => false,
@@ -438,13 +464,18 @@ fn land_boolean(input: &Input<'_>, rules: Rules) -> Option<Cell> {
     Some(Cell::Boolean(value))
 }
 
-/// The object that a string holds as JSON text.
-fn object_in(text: &str) -> Option<Cell> {
+/// The object or array that a string holds as JSON text, by the character that it starts with.
+fn json_in(text: &str, start: char) -> Option<Cell> {
     let raw: &RawValue = serde_json::from_str(text).ok()?;
-    let object = raw.get();
-    object
-        .starts_with('{')
-        .then(|| Cell::Json(object.to_owned()))
+    let json = raw.get();
+    json.starts_with(start).then(|| Cell::Json(json.to_owned()))
+}
+
+/// A JSON number as a double writes it. A whole one has no fraction.
+fn as_double(text: &str) -> Option<String> {
+    let value: f64 = text.parse().ok()?;
+    let value = serde_json::Number::from_f64(value)?.to_string();
+    Some(value.strip_suffix(".0").unwrap_or(&value).to_owned())
 }
 
 #[cfg(test)]

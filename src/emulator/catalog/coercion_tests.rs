@@ -5,22 +5,24 @@
 )]
 
 use super::*;
+use crate::emulator::catalog::binary::BinaryFormat;
 
-const DEFAULT_PIPE: Rules = Rules {
-    binary: BinaryFormat::Base64,
-    sql_null: false,
-    is_cast: false,
-    zone: AccountZone::UTC,
-};
-const SELECT_PIPE: Rules = Rules {
-    binary: BinaryFormat::Hex,
-    sql_null: false,
-    is_cast: true,
-    zone: AccountZone::UTC,
-};
+fn default_pipe() -> Rules {
+    Rules {
+        binary: BinaryFormat::Base64,
+        ..Rules::default()
+    }
+}
+
+fn select_pipe() -> Rules {
+    Rules {
+        is_cast: true,
+        ..Rules::default()
+    }
+}
 
 fn land(of: &str, json: &str) -> Result<Cell, String> {
-    land_with(of, json, DEFAULT_PIPE)
+    land_with(of, json, default_pipe())
 }
 
 fn land_with(of: &str, json: &str, rules: Rules) -> Result<Cell, String> {
@@ -123,7 +125,7 @@ fn booleans_are_words_and_in_a_select_numbers_too() {
         assert!(land("boolean", bad).is_err(), "{bad}");
     }
     for (number, truth) in [("1", true), ("-0.5", true), ("0", false), ("0.0", false)] {
-        let landed = land_with("boolean", number, SELECT_PIPE);
+        let landed = land_with("boolean", number, select_pipe());
         assert_eq!(landed, Ok(Cell::Boolean(truth)), "{number}");
     }
 }
@@ -134,12 +136,12 @@ fn strings_become_objects_if_they_hold_one_and_arrays_of_one_string() {
     for bad in [r#""[1]""#, r#""text""#, r#""{\"a\"""#, "1", "true", "[1]"] {
         assert!(land("object", bad).is_err(), "{bad}");
     }
-    assert!(land_with("object", r#""{}""#, SELECT_PIPE).is_err());
+    assert!(land_with("object", r#""{}""#, select_pipe()).is_err());
     assert_eq!(land("array", r#""[1,2]""#), json(r#"["[1,2]"]"#));
     assert_eq!(land("array", r#""a\"b""#), json(r#"["a\"b"]"#));
     for bad in ["1", "true", r#"{"a":1}"#] {
         assert!(land("array", bad).is_err(), "{bad}");
-        let landed = land_with("array", bad, SELECT_PIPE);
+        let landed = land_with("array", bad, select_pipe());
         assert_eq!(landed, json(&format!("[{bad}]")));
     }
 }
@@ -148,7 +150,7 @@ fn strings_become_objects_if_they_hold_one_and_arrays_of_one_string() {
 fn a_time_has_no_offset_except_in_a_select() {
     for bad in [r#""20:57:01+07:00""#, r#""20:57:01Z""#] {
         assert!(land("time", bad).is_err(), "{bad}");
-        assert_eq!(land_with("time(0)", bad, SELECT_PIPE), text("20:57:01"));
+        assert_eq!(land_with("time(0)", bad, select_pipe()), text("20:57:01"));
     }
 }
 
@@ -156,7 +158,7 @@ fn a_time_has_no_offset_except_in_a_select() {
 fn binary_follows_the_pipe() {
     let custom = Rules {
         binary: BinaryFormat::Hex,
-        ..DEFAULT_PIPE
+        ..default_pipe()
     };
     assert_eq!(land("binary", r#""AP8=""#), Ok(Cell::Binary(vec![0, 255])));
     assert_eq!(
@@ -217,7 +219,7 @@ fn variant_keeps_json_as_it_came() {
     assert_eq!(land("variant", "null"), json("null"));
     let sql_null = Rules {
         sql_null: true,
-        ..DEFAULT_PIPE
+        ..default_pipe()
     };
     assert_eq!(land_with("variant", "null", sql_null), Ok(Cell::Null));
     assert_eq!(land("object", r#"{"a":1}"#), json(r#"{"a":1}"#));

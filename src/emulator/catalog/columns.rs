@@ -8,10 +8,12 @@ use serde_json::value::RawValue;
 
 use super::account_zone::AccountZone;
 use super::cell::Cell;
-use super::coercion::{DataType, Input, Rules};
+use super::coercion::{DataType, Input};
 use super::row_error::RowError;
+use super::rules::Rules;
 use super::sequences::Sequence;
 use super::transforms::Program;
+use crate::types::answers::{ExplicitNull, NullText};
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,11 +70,7 @@ pub struct Computed(pub(crate) Arc<dyn Program>);
 
 impl Computed {
     pub(crate) fn cell(&self, column: &Column, now: SystemTime) -> Result<Cell, RowError> {
-        let rules = Rules {
-            sql_null: true,
-            is_cast: true,
-            ..Rules::default()
-        };
+        let rules = Rules::of_casts();
         match self.0.cells("{}", now)?.first() {
             Some((cell, of)) => column.land_cell(cell, *of, rules),
             None => Ok(Cell::Null),
@@ -98,8 +96,23 @@ impl Column {
         self.data_type.land(input, rules)
     }
 
-    pub(super) fn land_json(&self, raw: &RawValue, rules: Rules) -> Result<Cell, RowError> {
-        self.land(&Input::from_json(raw)?, rules)
+    /// Lands the value of a key; `None` is the column's DEFAULT.
+    pub(super) fn land_field(
+        &self,
+        raw: &RawValue,
+        rules: Rules,
+    ) -> Result<Option<Cell>, RowError> {
+        let input = match Input::from_json(raw)? {
+            Input::Text(text) if text == "\\N" && rules.values.null_text == NullText::Null => {
+                Input::Null
+            }
+            input => input,
+        };
+        let takes_default = rules.values.null_with_default == ExplicitNull::Default;
+        if input == Input::Null && takes_default && self.default.is_some() {
+            return Ok(None);
+        }
+        self.land(&input, rules).map(Some)
     }
 
     /// Lands a value of another type. Bytes have no text form of their own, so they stay as they are.
@@ -183,10 +196,6 @@ pub(crate) fn moment(of: DataType, now: SystemTime, zone: AccountZone) -> Result
         let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
         format!("{wall:.9}{sign}{:02}:{:02}", minutes / 60, minutes % 60)
     };
-    let rules = Rules {
-        sql_null: true,
-        is_cast: true,
-        ..Rules::default()
-    };
+    let rules = Rules::of_casts();
     of.land(&Input::Text(text.into()), rules)
 }

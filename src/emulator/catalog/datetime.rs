@@ -247,6 +247,17 @@ pub(super) fn digits(text: &str, length: usize) -> Option<i32> {
     })
 }
 
+/// Whether a text is a date or timestamp in ISO 8601 that says nothing about its zone.
+pub(super) fn is_without_offset(text: &str) -> bool {
+    let found = iso_moment(text).filter(|_| !is_integer(text));
+    found.is_some_and(|moment| moment.offset.is_none())
+}
+
+/// Whether a text is an integer, which counts from 1970.
+pub(super) fn is_integer(text: &str) -> bool {
+    whole_number(text.trim()).is_some()
+}
+
 fn whole_number(text: &str) -> Option<i64> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     if unsigned.is_empty() || !unsigned.bytes().all(|b| b.is_ascii_digit()) {

@@ -10,6 +10,7 @@ use super::columns::Column;
 use super::datetime;
 use super::fields::Fields;
 use super::tables::{Mapping, MatchBy, Pipe, Table};
+use crate::types::answers::{self, EvolvedArray, EvolvedFraction, EvolvedMoment, EvolvedTime};
 
 /// The most columns that one commit may add, as in an account.
 const MOST_COLUMNS: usize = 100;
@@ -33,6 +34,7 @@ impl Evolution {
     pub(crate) fn of<'a>(
         table: &Table,
         pipe: &Pipe,
+        answers: answers::Evolution,
         rows: impl Iterator<Item = &'a [u8]>,
     ) -> Result<Option<Self>, String> {
         let Mapping::ByName(match_by) = pipe.mapping else {
@@ -50,7 +52,7 @@ impl Evolution {
         for row in rows {
             let Some(fields) = str::from_utf8(row)
                 .ok()
-                .and_then(|row| Fields::of_row(row).ok())
+                .and_then(|row| Fields::of_row(row, pipe.rules.values.duplicate_key).ok())
             else {
                 continue;
             };
@@ -82,7 +84,7 @@ impl Evolution {
                     ));
                 }
                 if let Some((_, data_type @ None)) = added.get_mut(place) {
-                    *data_type = inferred(value);
+                    *data_type = inferred(value, answers);
                 }
             }
             for (position, column) in table.columns.iter().enumerate() {
@@ -162,29 +164,51 @@ fn has(fields: &Fields<'_>, column: &str, match_by: MatchBy) -> bool {
 }
 
 /// The type of a new column by its first value; `None` for null, of which a later value may say more.
-fn inferred(value: &RawValue) -> Option<DataType> {
-    let integer = DataType::Number {
-        precision: 38,
-        scale: 0,
-    };
+fn inferred(value: &RawValue, answers: answers::Evolution) -> Option<DataType> {
     Some(match Input::from_json(value).ok()? {
         Input::Null => return None,
         Input::Boolean(_) => DataType::Boolean,
-        Input::Number(text)
-            if text
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || byte == b'-') =>
-        {
-            integer
+        Input::Number(text) => of_number(&text, answers.fraction),
+        Input::Text(text) => of_text(&text, answers),
+        Input::Nested(text) if text.starts_with('[') && answers.array == EvolvedArray::Array => {
+            DataType::Array
         }
-        Input::Number(_) => DataType::Float,
-        Input::Text(text) if text.contains(':') && datetime::time(&text, 9, false).is_some() => {
-            DataType::Time(9)
-        }
-        Input::Text(_) => DataType::Varchar(DEFAULT_VARCHAR),
-        Input::Nested(text) if text.starts_with('[') => DataType::Array,
         Input::Nested(_) => DataType::Variant,
     })
+}
+
+fn of_number(text: &str, answer: EvolvedFraction) -> DataType {
+    const MOST_DIGITS: u8 = 37;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_decimal = are_digits(whole) && are_digits(fraction);
+    let scale = u8::try_from(fraction.len()).unwrap_or(u8::MAX);
+    let is_number = fraction.is_empty() || answer == EvolvedFraction::Number;
+    if is_decimal && is_number && scale <= MOST_DIGITS {
+        DataType::Number {
+            precision: 38,
+            scale,
+        }
+    } else {
+        DataType::Float
+    }
+}
+
+fn of_text(text: &str, answers: answers::Evolution) -> DataType {
+    let has_time = text.contains(':');
+    if has_time && datetime::time(text, 9, false).is_some() {
+        return match answers.time {
+            EvolvedTime::Time => DataType::Time(9),
+            EvolvedTime::Varchar => DataType::Varchar(DEFAULT_VARCHAR),
+        };
+    }
+    let is_moment = answers.moment == EvolvedMoment::Moment && datetime::is_without_offset(text);
+    match (is_moment, has_time) {
+        (true, true) => DataType::TimestampNtz(9),
+        (true, false) => DataType::Date,
+        (false, _) => DataType::Varchar(DEFAULT_VARCHAR),
+    }
 }
 
 #[cfg(test)]

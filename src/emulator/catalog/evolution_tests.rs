@@ -28,7 +28,8 @@ fn table() -> (Table, Pipe) {
 
 fn of(rows: &str) -> Result<Option<Evolution>, String> {
     let (table, pipe) = table();
-    Evolution::of(&table, &pipe, rows.lines().map(str::as_bytes))
+    let answers = answers::Evolution::default();
+    Evolution::of(&table, &pipe, answers, rows.lines().map(str::as_bytes))
 }
 
 fn ddl(rows: &str) -> String {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::row_error::RowError;
+use crate::types::answers::DuplicateKey;
 
 /// Fields that are compared with each other one by one. Beyond, they are sorted.
 const FEW: usize = 16;
@@ -17,7 +18,7 @@ const FEW: usize = 16;
 /// A JSON object, its values unread. Each key is there once.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
-    /// In the order of the text if they are few, else in the order of the keys.
+    /// In the order of the keys if they are many, else in any order.
     fields: Vec<(Cow<'a, str>, &'a RawValue)>,
     /// The place behind the field that was found last: most rows have their keys in the order of the columns.
     next: Cell<usize>,
@@ -60,13 +61,23 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Reads a row, which is a JSON object in which no object has a key twice, however deep it is.
+    /// Reads a row, which is a JSON object whose nested objects have no key twice, however deep they are.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read), also of the nested objects.
-    pub(crate) fn of_row(row: &'a str) -> Result<Self, RowError> {
-        let fields = Self::read(row)?;
+    /// Those of [`read`](Self::read), also of the nested objects. By the answer `last`, the row itself may have a key twice.
+    pub(crate) fn of_row(row: &'a str, duplicates: DuplicateKey) -> Result<Self, RowError> {
+        let fields = match duplicates {
+            DuplicateKey::Reject => Self::read(row)?,
+            DuplicateKey::Last => {
+                let Object(fields) = serde_json::from_str(row).map_err(RowError::json)?;
+                let last: BTreeMap<_, _> = fields.into_iter().collect();
+                Self {
+                    fields: last.into_iter().collect(),
+                    next: Cell::new(0),
+                }
+            }
+        };
         let mut nested = fields.iter();
         let twice = nested.find_map(|(_, value)| repeated_within(value.get()));
         drop(nested);
@@ -263,7 +274,9 @@ mod tests {
             (deep("1"), None),
         ] {
             let row = format!(r#"{{"first": 1, "V": {nested}, "last": 2}}"#);
-            let why = Fields::of_row(&row).err().map(|why| why.message);
+            let why = Fields::of_row(&row, DuplicateKey::Reject)
+                .err()
+                .map(|why| why.message);
             let expected =
                 key.map(|key| format!("Error parsing JSON: duplicate object attribute {key:?}"));
             assert_eq!(why, expected, "{row:.100}");

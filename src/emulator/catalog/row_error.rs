@@ -46,6 +46,12 @@ impl RowError {
         Self::new("100069", "22P02", format!("Error parsing JSON: {why}"))
     }
 
+    /// A key that the table has no column for.
+    pub(crate) fn unknown_key(key: &str) -> Self {
+        let message = format!("the table has no column {:?}", shortened(key));
+        Self::new("100080", "22000", message)
+    }
+
     pub(crate) fn null() -> Self {
         Self::new("100072", "22000", "NULL result in a non-nullable column")
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::cell::Cell;
-use super::coercion::{DataType, Input, Rules};
+use super::coercion::{DataType, Input};
 use super::row_error::RowError;
+use super::rules::Rules;
 
 /// A sequence of numbers. Clones share it: no number comes twice.
 #[derive(Clone)]
@@ -84,11 +85,7 @@ impl Sequence {
                 format!("Sequence {} is exhausted", self.name),
             )
         })?;
-        let rules = Rules {
-            sql_null: true,
-            is_cast: true,
-            ..Rules::default()
-        };
+        let rules = Rules::of_casts();
         of.land(&Input::Number(number.to_string().into()), rules)
     }
 }

@@ -1,22 +1,18 @@
-//! Tables and pipes, and how a row becomes the cells of a table.
+//! Tables and pipes, and how they are found by name.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use super::account_zone::AccountZone;
 use super::binary::BinaryFormat;
 use super::cell::Cell;
-use super::coercion::{DataType, Input, Rules};
+use super::coercion::DataType;
 use super::columns::Column;
-use super::fields::Fields;
 use super::object_name::ObjectName;
-use super::row_error::RowError;
+use super::rules::Rules;
 use super::sequences::Sequence;
 use super::transforms::Transform;
+use crate::types::answers::{Answers, BinaryText, Pipes, Values, VariantNull};
 
 /// The suffix of a default pipe's name after the name of its table.
 pub(crate) const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
@@ -117,149 +113,9 @@ impl Table {
         names.zip(row.into_iter().map(Cell::into_json)).collect()
     }
 
-    /// The cells, in column order, that `row`, a JSON text, lands as through `pipe` when it is committed at `now`.
-    ///
-    /// Keys that no column matches are ignored. Numbers keep the digits they were written with.
-    ///
-    /// # Errors
-    ///
-    /// Why the row is rejected: it is not a JSON object, it or an object in it has a key twice, a value does not fit its column, or
-    /// a NOT NULL column has none.
-    pub fn land(&self, pipe: &Pipe, row: &str, now: SystemTime) -> Result<Vec<Cell>, RowError> {
-        if !row.trim_start().starts_with('{') {
-            serde_json::from_str::<&RawValue>(row).map_err(RowError::json)?;
-            return Err(RowError::json("the row is not a JSON object"));
-        }
-        let fields = Fields::of_row(row)?;
-        match &pipe.mapping {
-            Mapping::ByName(MatchBy::CaseSensitive) => {
-                self.fill((now, pipe.rules.zone), |_, column| {
-                    match fields.get(&column.name) {
-                        Some(raw) => column.land_json(raw, pipe.rules).map(Some),
-                        None => Ok(None),
-                    }
-                })
-            }
-            Mapping::ByName(MatchBy::CaseInsensitive) => {
-                // Most rows spell all keys as the columns are spelled.
-                let folded = OnceCell::new();
-                let in_any_case = |name: &str| {
-                    let folded = folded.get_or_init(|| fields.folded());
-                    folded.get(&name.to_uppercase()).copied()
-                };
-                self.fill((now, pipe.rules.zone), |_, column| {
-                    let exact = fields.get(&column.name);
-                    match exact.or_else(|| in_any_case(&column.name)) {
-                        Some(raw) => column.land_json(raw, pipe.rules).map(Some),
-                        None => Ok(None),
-                    }
-                })
-            }
-            Mapping::WholeRow => self.fill((now, pipe.rules.zone), |_, column| {
-                column
-                    .land(&Input::Nested(row.trim().into()), pipe.rules)
-                    .map(Some)
-            }),
-            Mapping::Transform(transform) => {
-                let cells = transform.program.cells(row, now)?;
-                self.fill((now, pipe.rules.zone), |position, column| {
-                    let mut pairs = transform.columns.iter().zip(&cells);
-                    match pairs.find(|(column, _)| **column == position) {
-                        Some((_, (cell, of))) => column.land_cell(cell, *of, pipe.rules).map(Some),
-                        None => Ok(None),
-                    }
-                })
-            }
-            Mapping::Select(items) => self.fill((now, pipe.rules.zone), |position, column| {
-                match items.iter().find(|item| item.column == position) {
-                    Some(item) => item.land(column, row, &fields, pipe.rules).map(Some),
-                    None => Ok(None),
-                }
-            }),
-        }
-    }
-
-    /// A cell for each column: what `value` finds for it, or its default at a time in a zone.
-    pub(crate) fn fill(
-        &self,
-        (now, zone): (SystemTime, AccountZone),
-        mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, RowError>,
-    ) -> Result<Vec<Cell>, RowError> {
-        let mut cells = Vec::with_capacity(self.columns.len());
-        // A row that is rejected takes no number.
-        let mut numbered = Vec::new();
-        for (position, column) in self.columns.iter().enumerate() {
-            let cell = match value(position, column) {
-                Ok(Some(cell)) => cell,
-                Ok(None) if column.sequence().is_some() => {
-                    numbered.push(column);
-                    cells.push(Cell::Null);
-                    continue;
-                }
-                Ok(None) => column.default_cell(now, zone)?,
-                Err(why) => return Err(why.in_column(&column.name)),
-            };
-            if cell == Cell::Null && !column.nullable {
-                return Err(RowError::null().in_column(&column.name));
-            }
-            cells.push(cell);
-        }
-        for column in numbered {
-            let number = column.default_cell(now, zone);
-            let number = number.map_err(|why| why.in_column(&column.name))?;
-            let position = self
-                .columns
-                .iter()
-                .position(|other| std::ptr::eq(other, column));
-            if let Some(cell) = position.and_then(|position| cells.get_mut(position)) {
-                *cell = number;
-            }
-        }
-        Ok(cells)
-    }
-
     /// The sequences that its columns take numbers from.
     pub(crate) fn sequences(&self) -> impl Iterator<Item = &Sequence> {
         self.columns.iter().filter_map(Column::sequence)
-    }
-}
-
-impl Selected {
-    fn land(
-        &self,
-        column: &Column,
-        row: &str,
-        fields: &Fields<'_>,
-        rules: Rules,
-    ) -> Result<Cell, RowError> {
-        let Some((first, rest)) = self.path.split_first() else {
-            return self.cast_into(column, &Input::Nested(row.trim().into()), rules);
-        };
-        let mut found = fields.get(first);
-        for key in rest {
-            found = match found.map(RawValue::get) {
-                Some(object) if object.starts_with('{') => Fields::read(object)?.get(key),
-                // As in Snowflake, a path through anything else leads to NULL.
-                _ => None,
-            };
-        }
-        match found {
-            Some(raw) => self.cast_into(column, &Input::from_json(raw)?, rules),
-            None => Ok(Cell::Null),
-        }
-    }
-
-    fn cast_into(
-        &self,
-        column: &Column,
-        input: &Input<'_>,
-        rules: Rules,
-    ) -> Result<Cell, RowError> {
-        let Some(cast) = self.cast else {
-            return column.land(input, rules);
-        };
-        let cell = cast.land(input, rules)?;
-        column.land_cell(&cell, cast, rules)
     }
 }
 
@@ -273,6 +129,8 @@ pub struct Catalog {
     anything: Option<Table>,
     /// What pipes settle about values: the account's format of BINARY, and what becomes of JSON nulls.
     pub(super) rules: Rules,
+    /// The answers to what is not documented of CREATE PIPE.
+    pub(crate) answers: Pipes,
 }
 
 impl Catalog {
@@ -307,6 +165,17 @@ impl Catalog {
         self
     }
 
+    /// The same catalog with answers to what Snowflake does not document, for the statements that are carried out on it. An emulator
+    /// that is built with the catalog follows its own, [`EmulatorBuilder::answers`](crate::emulator::EmulatorBuilder::answers).
+    #[must_use]
+    pub fn with_answers(mut self, answers: &Answers) -> Self {
+        self.rules.sql_null |= answers.values.variant_null == VariantNull::SqlNull;
+        self.rules.values = answers.values;
+        self.rules.omitted = answers.pipes.omitted_column;
+        self.answers = answers.pipes;
+        self
+    }
+
     /// Adds a table, in place of one of the same name.
     pub fn add_table(&mut self, table: Table) {
         self.tables.insert(folded(&table.name), table);
@@ -323,12 +192,16 @@ impl Catalog {
     pub fn pipe(&self, name: &ObjectName) -> Option<Pipe> {
         let key = folded(name);
         if let Some(made) = self.pipes.get(&key) {
-            let rules = self.rules;
-            let is_cast = matches!(made.mapping, Mapping::Select(_) | Mapping::Transform(_));
-            return Some(Pipe {
-                rules: Rules { is_cast, ..rules },
-                ..made.clone()
-            });
+            let rules = match made.mapping {
+                Mapping::Select(_) | Mapping::Transform(_) => Rules {
+                    is_cast: true,
+                    values: Values::default(),
+                    ..self.rules
+                },
+                _ => self.rules,
+            };
+            let made = made.clone();
+            return Some(Pipe { rules, ..made });
         }
         self.default_pipe(&key).or_else(|| self.any_pipe(&key))
     }
@@ -339,7 +212,6 @@ impl Catalog {
     }
 
     /// Whether every pipe there is taken.
-    #[cfg(feature = "emulator-server")]
     pub(crate) fn is_anything(&self) -> bool {
         self.anything.is_some()
     }
@@ -347,12 +219,10 @@ impl Catalog {
     /// How values of the account's statements become cells.
     #[cfg(feature = "emulator-server")]
     pub(crate) fn cast_rules(&self) -> Rules {
+        // Statements run in sessions, whose zone is UTC.
         Rules {
             binary: self.rules.binary,
-            sql_null: true,
-            is_cast: true,
-            // Statements run in sessions, whose zone is UTC.
-            zone: AccountZone::UTC,
+            ..Rules::of_casts()
         }
     }
 
@@ -387,10 +257,14 @@ impl Catalog {
         self.pipes.values()
     }
 
-    /// The rules of default pipes, which read BASE64 whatever the account's format is.
+    /// The rules of default pipes, which read the same format of BINARY whatever the account's is.
     fn default_rules(&self) -> Rules {
+        let binary = match self.rules.values.binary_text {
+            BinaryText::Hex => BinaryFormat::Hex,
+            BinaryText::Base64 => BinaryFormat::Base64,
+        };
         Rules {
-            binary: BinaryFormat::Base64,
+            binary,
             ..self.rules
         }
     }
@@ -429,10 +303,23 @@ pub(crate) fn folded(name: &ObjectName) -> ObjectName {
 
 /// A part of a name as [`folded`] has it.
 pub(crate) fn folded_part(part: &str) -> String {
+    unquoted_part(part).to_uppercase()
+}
+
+/// A name without the quotes that some clients put around its parts.
+pub(crate) fn unquoted(name: &ObjectName) -> ObjectName {
+    let part = |part: &str| unquoted_part(part).to_owned();
+    ObjectName {
+        database: part(&name.database),
+        schema: part(&name.schema),
+        name: part(&name.name),
+    }
+}
+
+fn unquoted_part(part: &str) -> &str {
     part.strip_prefix('"')
         .and_then(|part| part.strip_suffix('"'))
         .unwrap_or(part)
-        .to_uppercase()
 }
 
 /// The default pipe of a table.

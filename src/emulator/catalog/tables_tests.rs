@@ -1,11 +1,10 @@
 //! Matching, defaults, NOT NULL and name lookup.
 
-use std::time::Duration;
-
-use proptest::prelude::*;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::emulator::catalog::columns::ColumnDefault;
+use proptest::prelude::*;
 
 fn name(text: &str) -> ObjectName {
     let parts: Vec<&str> = text.split('/').collect();

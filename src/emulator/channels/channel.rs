@@ -72,7 +72,7 @@ pub(crate) struct Channel {
     pub(crate) latency_ms: Option<u64>,
     /// When the table changes for the rows that wait, if it has to.
     pub(crate) evolves_at_ms: Option<u64>,
-    /// Whether the channel loses the rows that it accepts until it is opened again, because its table was replaced.
+    /// Whether the channel loses the rows that it accepts until it is opened again, because its table was replaced or dropped.
     pub(crate) loses_rows: bool,
 }
 
@@ -120,15 +120,17 @@ impl Channel {
         self.loses_rows = true;
     }
 
-    /// Follows the replacement of its table: as [`lose_rows`](Self::lose_rows), and without token and counters.
+    /// Follows the end of its table: as [`lose_rows`](Self::lose_rows), and without token and counters. With `refuses` it refuses the
+    /// rows instead of losing them.
     #[cfg(feature = "emulator-server")]
-    pub(crate) fn forget(&mut self, pipe: &Pipe, now_ms: u64) {
+    pub(crate) fn forget(&mut self, pipe: &Pipe, now_ms: u64, refuses: bool) {
         let record = ChannelRecord {
             client_sequencer: self.record.client_sequencer,
             row_sequencer: self.record.row_sequencer,
             ..created(pipe, &self.record.channel, now_ms)
         };
         self.lose_rows(now_ms, record);
+        self.loses_rows = !refuses;
     }
 
     /// The record as a status showed it at `at_ms`, as far back as is remembered.

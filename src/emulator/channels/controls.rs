@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::state::{State, key};
+use super::state::State;
 use crate::emulator::catalog::tables::{Pipe, folded_part};
 use crate::emulator::storage::interface::StorageError;
 use crate::emulator::storage::records::ChannelRecord;
@@ -10,7 +10,8 @@ use crate::emulator::storage::records::ChannelRecord;
 impl State {
     /// Withholds a channel's commits until `until_ms`.
     pub(crate) fn hold(&mut self, pipe: &Pipe, name: &str, until_ms: u64) {
-        if let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) {
+        let key = self.key(pipe, name);
+        if let Some(channel) = self.channels.get_mut(&key) {
             channel.hold(until_ms);
         }
     }
@@ -22,7 +23,8 @@ impl State {
         name: &str,
         change: impl FnOnce(&mut ChannelRecord),
     ) {
-        let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) else {
+        let key = self.key(pipe, name);
+        let Some(channel) = self.channels.get_mut(&key) else {
             return;
         };
         let mut record = channel.record.clone();
@@ -35,7 +37,8 @@ impl State {
 
     /// Makes a channel accept rows and lose them until it is opened again. Its committed token stays.
     pub(crate) fn lose_rows(&mut self, pipe: &Pipe, name: &str) {
-        let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) else {
+        let key = self.key(pipe, name);
+        let Some(channel) = self.channels.get_mut(&key) else {
             return;
         };
         let record = channel.record.clone();
@@ -59,6 +62,7 @@ impl State {
         self.storage.clear(None)?;
         self.restart_sequences(None)?;
         self.channels.clear();
+        self.former_pipes.clear();
         self.events.clear();
         self.pipes_since_ms = Some(self.now_ms);
         (self.rules.commit_delay, self.rules.commit_every) = self.first_pace;

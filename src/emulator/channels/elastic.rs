@@ -3,7 +3,7 @@
 
 use super::channel::{Channel, ELASTIC, SUCCESS, created};
 use super::refusals::failed;
-use super::state::{State, key};
+use super::state::State;
 use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord};
@@ -19,7 +19,7 @@ impl State {
     /// The pipe's elastic channel, which is stored from now on.
     pub(crate) fn elastic(&mut self, pipe: &Pipe) -> &mut Channel {
         let unused = self.unused_elastic(pipe);
-        let key = key(&pipe.name, ELASTIC);
+        let key = self.key(pipe, ELASTIC);
         self.channels.entry(key).or_insert(unused)
     }
 

@@ -33,7 +33,7 @@ impl State {
         let rows = channel
             .due(due_ms)
             .flat_map(|batch| body::lines(&batch.body));
-        match Evolution::of(table, pipe, rows) {
+        match Evolution::of(table, pipe, self.rules.answers.evolution, rows) {
             Ok(None) => Ok(true),
             Ok(Some(evolution)) => {
                 let delay =

@@ -25,6 +25,7 @@ pub(crate) mod numbers;
 #[cfg(test)]
 #[cfg(feature = "emulator-server")]
 mod numbers_tests;
+pub(crate) mod pipes;
 pub(crate) mod refusals;
 #[cfg(feature = "emulator-server")]
 pub(crate) mod schema_change;

@@ -7,13 +7,14 @@ use super::channel::is_elastic;
 use super::numbers;
 use super::state::State;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::folded;
+use crate::emulator::catalog::tables::{Catalog, Pipe, folded};
 use crate::emulator::ddl::literal::Literal;
 use crate::emulator::ddl::rows::Rows;
 use crate::emulator::ddl::session::Session;
 use crate::emulator::ddl::statements::{Change, DdlError, Outcome};
 use crate::emulator::storage::interface::StorageError;
 use crate::emulator::storage::records::SchemaChange;
+use crate::types::answers::{DroppedTable, ReplacedTable};
 
 /// Why a DDL script cannot be carried out on a running emulator.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +96,7 @@ impl State {
         numbers::keep(after.all_sequences(), self.storage.as_mut())?;
         let is_same = dropped.is_empty() && forgotten.is_empty();
         let is_same = is_same && after.has_same_objects(&self.catalog);
-        self.catalog = after;
+        let before = std::mem::replace(&mut self.catalog, after);
         if !inserted.is_empty() {
             self.commits += 1;
         }
@@ -108,23 +109,47 @@ impl State {
             return Ok(applied);
         }
         let forgotten: BTreeSet<ObjectName> = forgotten.iter().map(folded).collect();
-        let replaced: BTreeSet<ObjectName> = dropped.iter().map(folded).collect();
-        let (catalog, now_ms) = (&self.catalog, self.now_ms);
-        self.channels.retain(|(pipe, name), channel| {
-            if !forgotten.contains(&folded(pipe)) {
-                return true;
-            }
-            let pipe = catalog.pipe(pipe);
-            let Some(pipe) = pipe.filter(|pipe| replaced.contains(&folded(&pipe.table))) else {
-                return false;
-            };
-            if is_elastic(name) {
-                return false;
-            }
-            channel.forget(&pipe, now_ms);
-            true
-        });
+        let dropped: BTreeSet<ObjectName> = dropped.iter().map(folded).collect();
+        self.forget_channels(&before, &forgotten, &dropped);
         self.pipes_since_ms = Some(self.now_ms);
         Ok(applied)
+    }
+
+    /// Ends the channels of pipes that are gone or lead to a new table. What becomes of rows on those whose table was dropped or
+    /// replaced is one of the answers to what is not documented.
+    fn forget_channels(
+        &mut self,
+        before: &Catalog,
+        forgotten: &BTreeSet<ObjectName>,
+        dropped: &BTreeSet<ObjectName>,
+    ) {
+        let (catalog, now_ms) = (&self.catalog, self.now_ms);
+        let answers = self.rules.answers.tables;
+        let former_pipes = &mut self.former_pipes;
+        self.channels.retain(|(name, channel_name), channel| {
+            if !forgotten.contains(&folded(name)) {
+                return true;
+            }
+            let (now, former) = (catalog.pipe(name), before.pipe(name));
+            let is_replaced = now.is_some();
+            let pipe = now.or(former);
+            let has_lost_its_table = |pipe: &Pipe| dropped.contains(&folded(&pipe.table));
+            let Some(pipe) = pipe.filter(has_lost_its_table) else {
+                return false;
+            };
+            let is_kept = is_replaced || answers.dropped_table == DroppedTable::AcceptAndLose;
+            if !is_kept || is_elastic(channel_name) {
+                return false;
+            }
+            let refuses = is_replaced && answers.replaced_table == ReplacedTable::Refuse;
+            channel.forget(&pipe, now_ms, refuses);
+            if !is_replaced {
+                former_pipes.add_dropped(pipe);
+            }
+            true
+        });
+        for name in before.pipes.keys().filter(|name| forgotten.contains(*name)) {
+            former_pipes.add_stale(name.clone());
+        }
     }
 }

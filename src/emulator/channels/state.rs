@@ -9,13 +9,16 @@ use super::events::{Events, What};
 use super::failed_commits::FailedCommits;
 use super::landing::Destination;
 use super::numbers;
+use super::pipes::FormerPipes;
 use super::refusals::{conflict, failed, must_reopen, uncommitted};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Pipe};
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::storage::interface::{Storage, StorageError};
 use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, Commit};
-use crate::types::answers::{ReplacedTable, ReplayedToken, SkippedToken, SupersededToken};
+use crate::types::answers::{
+    AfterSkippedToken, NameCase, ReplayedToken, SkippedToken, SupersededToken,
+};
 
 const ROW_SEQ_GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
 const INVALID_ROW_SEQUENCER: &str = "ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER";
@@ -23,7 +26,7 @@ const INVALID_ROW_SEQUENCER: &str = "ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER";
 /// A channel that receives no rows for this long is deleted with its token.
 const IDLE_EXPIRY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
-/// A pipe and a channel's name in upper case, because the case of a channel's name does not matter in addresses.
+/// A pipe and a channel's name, in upper case if case does not matter in addresses.
 pub(crate) type Key = (ObjectName, String);
 
 /// An append to a channel.
@@ -64,6 +67,7 @@ pub(crate) struct State {
     failed_commits: FailedCommits,
     /// What the event table and the channel history show.
     pub(crate) events: Events,
+    pub(super) former_pipes: FormerPipes,
 }
 
 impl State {
@@ -88,12 +92,14 @@ impl State {
                     channel.push(rules.due_ms(batch.accepted_at_ms), batch);
                 }
             }
-            channels.insert(key(&channel.record.pipe, &channel.record.channel), channel);
+            let record = &channel.record;
+            channels.insert(key(&rules, &record.pipe, &record.channel), channel);
         }
         Ok(Self {
             first_pace: (rules.commit_delay, rules.commit_every),
             failed_commits: FailedCommits::default(),
             events: Events::default(),
+            former_pipes: FormerPipes::default(),
             rules,
             catalog,
             storage,
@@ -106,13 +112,14 @@ impl State {
         })
     }
 
-    pub(crate) fn pipe(&self, name: &ObjectName) -> Result<Pipe, Refusal> {
-        self.catalog.pipe(name).ok_or_else(Refusal::no_pipe)
+    /// A channel by the name in an address.
+    pub(crate) fn channel(&self, pipe: &Pipe, name: &str) -> Option<&Channel> {
+        self.channels.get(&self.key(pipe, name))
     }
 
-    /// A channel by the name in an address, in any case.
-    pub(crate) fn channel(&self, pipe: &Pipe, name: &str) -> Option<&Channel> {
-        self.channels.get(&key(&pipe.name, name))
+    /// The key of a channel.
+    pub(super) fn key(&self, pipe: &Pipe, channel: &str) -> Key {
+        key(&self.rules, &pipe.name, channel)
     }
 
     pub(crate) fn channels(&self) -> impl Iterator<Item = &Channel> {
@@ -127,7 +134,7 @@ impl State {
         offset_token: Option<String>,
         fail_on_uncommitted: bool,
     ) -> Result<&Channel, Refusal> {
-        let key = key(&pipe.name, name);
+        let key = self.key(pipe, name);
         let mut record = match self.channels.get(&key) {
             Some(channel) if fail_on_uncommitted && !channel.pending.is_empty() => {
                 return Err(uncommitted(channel));
@@ -186,10 +193,9 @@ impl State {
         name: &str,
         continuation_token: Option<&str>,
     ) -> Result<Standing, Refusal> {
-        let channel = self
-            .channels
-            .get_mut(&key(&pipe.name, name))
-            .ok_or_else(Refusal::no_channel)?;
+        let key = self.key(pipe, name);
+        let channel = self.channels.get_mut(&key);
+        let channel = channel.ok_or_else(Refusal::no_channel)?;
         let limits = &self.rules.limits;
         if !channel.pace.admits(limits, self.now_ms) {
             return Err(Refusal::throttled(limits.retry_after));
@@ -209,9 +215,7 @@ impl State {
                 "The continuation token is ahead of the channel: reopen the channel.",
             ));
         }
-        let is_lost =
-            channel.loses_rows && answers.tables.replaced_table == ReplacedTable::AcceptAndLose;
-        if record.status_code != SUCCESS && !is_lost {
+        if record.status_code != SUCCESS && !channel.loses_rows {
             return Err(must_reopen(&record.status_code));
         }
         if row < record.row_sequencer {
@@ -230,10 +234,12 @@ impl State {
                 SkippedToken::Invalid => (INVALID_ROW_SEQUENCER, must_reopen),
                 SkippedToken::Conflict => (ROW_SEQ_GAP, conflict),
             };
-            let mut record = record.clone();
-            code.clone_into(&mut record.status_code);
-            self.storage.put_channel(&record, false).map_err(failed)?;
-            channel.record = record;
+            if answers.wire.after_skipped_token == AfterSkippedToken::Refuses {
+                let mut record = record.clone();
+                code.clone_into(&mut record.status_code);
+                self.storage.put_channel(&record, false).map_err(failed)?;
+                channel.record = record;
+            }
             return Err(refusal(code));
         }
         Ok(Standing::Next(row))
@@ -250,10 +256,9 @@ impl State {
             Standing::Next(row) => row,
             Standing::Known(next) => return Ok(next),
         };
-        let channel = self
-            .channels
-            .get_mut(&key(&pipe.name, name))
-            .ok_or_else(Refusal::no_channel)?;
+        let key = self.key(pipe, name);
+        let channel = self.channels.get_mut(&key);
+        let channel = channel.ok_or_else(Refusal::no_channel)?;
         let record = ChannelRecord {
             row_sequencer: row + 1,
             last_used_ms: self.now_ms,
@@ -285,7 +290,7 @@ impl State {
         name: &str,
         fail_on_uncommitted: bool,
     ) -> Result<(), Refusal> {
-        let key = key(&pipe.name, name);
+        let key = self.key(pipe, name);
         let channel = self.channels.get(&key).ok_or_else(Refusal::no_channel)?;
         if fail_on_uncommitted && !channel.pending.is_empty() {
             return Err(uncommitted(channel));
@@ -439,6 +444,11 @@ impl State {
     }
 }
 
-pub(crate) fn key(pipe: &ObjectName, channel: &str) -> Key {
-    (pipe.clone(), channel.to_uppercase())
+/// The key of a channel of a pipe.
+fn key(rules: &Rules, pipe: &ObjectName, channel: &str) -> Key {
+    let name = match rules.answers.channels.name_case {
+        NameCase::Folded => channel.to_uppercase(),
+        NameCase::Exact => channel.to_owned(),
+    };
+    (pipe.clone(), name)
 }

@@ -15,9 +15,10 @@ use super::session::Session;
 use super::statements::{DdlError, ErrorCode, Existing, Run, already_exists};
 use crate::emulator::catalog::account_zone::AccountZone;
 use crate::emulator::catalog::cell::Cell;
-use crate::emulator::catalog::coercion::{DataType, Input, Rules};
+use crate::emulator::catalog::coercion::{DataType, Input};
 use crate::emulator::catalog::columns::{Column, ColumnDefault, Computed};
 use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::rules::Rules;
 use crate::emulator::catalog::sequences::Sequence;
 use crate::emulator::catalog::tables::{Table, folded};
 use crate::emulator::sql::names::identifier;
@@ -90,10 +91,8 @@ pub(super) fn default(
         _ => return computed(value, column, scope, at),
     };
     let rules = Rules {
-        sql_null: true,
-        is_cast: true,
         zone: scope.zone,
-        ..Rules::default()
+        ..Rules::of_casts()
     };
     let cell = column.data_type.land(&input, rules);
     cell.map(ColumnDefault::Constant).map_err(|why| {

@@ -12,9 +12,10 @@ use sqlparser::tokenizer::Location;
 use super::statements::{DdlError, ErrorCode};
 use crate::emulator::catalog::binary::BinaryFormat;
 use crate::emulator::catalog::cell::Cell;
-use crate::emulator::catalog::coercion::{DataType, Input, Rules, is_number};
+use crate::emulator::catalog::coercion::{DataType, Input, is_number};
 use crate::emulator::catalog::columns::Column;
 use crate::emulator::catalog::row_error;
+use crate::emulator::catalog::rules::Rules;
 
 const OTHER_TYPE: ErrorCode = ErrorCode("002023", "22000");
 const INVALID_BINDING: ErrorCode = ErrorCode("002086", "22000");

@@ -10,11 +10,13 @@ use sqlparser::tokenizer::{Location, Token};
 use super::script::Cursor;
 use super::session::Session;
 use super::statements::DdlError;
-use crate::emulator::catalog::coercion::{DataType, Rules};
+use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::columns::Column;
+use crate::emulator::catalog::rules::Rules;
 use crate::emulator::catalog::tables::{Catalog, Mapping, MatchBy, Pipe, Selected, Table};
 use crate::emulator::catalog::transforms::Transform;
 use crate::emulator::sql::transforms;
+use crate::types::answers::CreateOrRefuse;
 
 /// Where a pipe takes its rows from.
 enum Source {
@@ -62,7 +64,7 @@ pub(crate) fn read(
         return Ok(None);
     }
     let options_at = cursor.at();
-    let match_by = options(&mut cursor)?;
+    let match_by = options(&mut cursor, catalog.answers.file_format)?;
     let Some(table) = catalog.table(&table_name) else {
         return Err(DdlError::at(
             table_at,
@@ -90,7 +92,7 @@ pub(crate) fn read(
             Mapping::Transform(Transform {
                 columns: columns.map_err(|why| DdlError::at(at, why))?,
                 program: Arc::new(
-                    transforms::compile(&items, catalog.zone())
+                    transforms::compile(&items, catalog.zone(), catalog.answers.functions)
                         .map_err(|why| DdlError::at(list_at, why.reason()))?,
                 ),
             })
@@ -306,7 +308,10 @@ fn data_type(cursor: &mut Cursor<'_>) -> Result<DataType, DdlError> {
 }
 
 /// What follows the source. Only one option changes how rows land.
-fn options(cursor: &mut Cursor<'_>) -> Result<Option<MatchBy>, DdlError> {
+fn options(
+    cursor: &mut Cursor<'_>,
+    file_format: CreateOrRefuse,
+) -> Result<Option<MatchBy>, DdlError> {
     let mut match_by = None;
     while cursor.peek().is_some() {
         let at = cursor.at();
@@ -320,6 +325,12 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Option<MatchBy>, DdlError> {
             }
             ("MATCH_BY_COLUMN_NAME", "CASE_INSENSITIVE") => {
                 match_by = Some(MatchBy::CaseInsensitive);
+            }
+            ("FILE_FORMAT", _) if file_format == CreateOrRefuse::Refuse => {
+                return Err(DdlError::at(
+                    at,
+                    "a streaming pipe has no option FILE_FORMAT: leave it out",
+                ));
             }
             ("MATCH_BY_COLUMN_NAME", "NONE")
             | ("ON_ERROR", "CONTINUE")

@@ -6,6 +6,7 @@ use flate2::read::MultiGzDecoder;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use memchr::memchr;
+use serde_json::value::RawValue;
 
 use super::answer::Refusal;
 
@@ -75,6 +76,19 @@ pub(crate) fn check_rows(body: &[u8], token_bytes: usize) -> Result<(), Refusal>
     Err(Refusal::too_large(format!(
         "The body holds more than {most} rows."
     )))
+}
+
+/// Refuses a body with a line that is no JSON.
+pub(crate) fn check_json(body: &[u8]) -> Result<(), Refusal> {
+    for (position, line) in lines(body).enumerate() {
+        if let Err(why) = serde_json::from_slice::<&RawValue>(line) {
+            return Err(Refusal::malformed(format!(
+                "Row {} is no JSON: {why}.",
+                position + 1
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The lines that hold anything, without their line ends.

@@ -10,7 +10,7 @@ use crate::emulator::channels::channel::Rules;
 use crate::emulator::channels::state::{Append, State};
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
 use crate::emulator::messages::body;
-use crate::types::answers::OversizedBody;
+use crate::types::answers::{MalformedRow, OversizedBody};
 
 /// Appends the rows of a request to a named channel.
 pub(crate) fn append(
@@ -53,6 +53,9 @@ pub(crate) fn rows(
     let most = rules.limits.decompressed_bytes;
     let body = body::decompress(request.headers(), request.body(), most)?;
     body::check_rows(&body, token_bytes)?;
+    if rules.answers.values.malformed_row == MalformedRow::RefuseRequest {
+        body::check_json(&body)?;
+    }
     Ok(body)
 }
 

@@ -10,7 +10,7 @@ use crate::emulator::channels::channel::{Channel, ELASTIC, SUCCESS};
 use crate::emulator::channels::state::State;
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
 use crate::emulator::storage::records::ChannelRecord;
-use crate::types::answers::{ErrorCounter, ErrorTimestamp, HealthyStatus, Wire};
+use crate::types::answers::{ElasticStatus, ErrorCounter, ErrorTimestamp, HealthyStatus, Wire};
 
 /// The status of each channel among `names` that exists, as it was at `at_ms`.
 pub(crate) fn statuses(
@@ -30,7 +30,10 @@ pub(crate) fn statuses(
     let unused = state.unused_elastic(pipe);
     let wire = &state.rules.answers.wire;
     let known = names.iter().filter_map(|name| {
-        let is_unused = || (name == ELASTIC).then_some(&unused);
+        let is_unused = || {
+            let is_present = wire.elastic_status == ElasticStatus::Present;
+            (name == ELASTIC && is_present).then_some(&unused)
+        };
         let channel = state.channel(pipe, name).or_else(is_unused)?;
         // Case matters here, unlike in addresses.
         (channel.record.channel == *name).then(|| {

@@ -26,6 +26,7 @@ use crate::emulator::messages::answer::{
     Answer, Prepared, Refusal, Reply, json_answer, text_answer,
 };
 use crate::emulator::storage::interface::StorageError;
+use crate::types::answers::EarlierToken;
 
 /// The server behind its lock.
 #[derive(Debug)]
@@ -212,6 +213,9 @@ impl Handler {
             let primary = self.login.primary(headers, now_ms)?;
             let answers = &self.state.rules.answers.wire;
             return Ok(if call.endpoint == Endpoint::Token {
+                if answers.earlier_token == EarlierToken::Dies {
+                    self.login.revoke();
+                }
                 let token = self.login.exchange(&primary, request.body(), now_ms)?;
                 text_answer(token, "token", answers.token_body)
             } else {
@@ -220,7 +224,13 @@ impl Handler {
             });
         };
         self.login.check_scoped(headers, now_ms)?;
-        let pipe = self.state.pipe(pipe)?;
+        let pipe = match call.endpoint {
+            Endpoint::Append => self.state.pipe_of_append(pipe, call.channels.first())?,
+            _ => self.state.pipe(pipe)?,
+        };
+        if matches!(call.endpoint, Endpoint::Open | Endpoint::Append) {
+            self.state.check_recreated(&pipe)?;
+        }
         if call.endpoint == Endpoint::PipeInfo {
             return Ok(pipe_info::answer(&mut self.stage.grants, now_ms, &pipe));
         }

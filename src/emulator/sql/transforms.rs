@@ -8,6 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
 use sqlparser::ast::Expr;
 
+use super::compiler::calls::SCALARS;
 use super::compiler::literals::Literal;
 use super::compiler::state::{Compiler, Settings, Slot};
 use super::compiler::types::{TEXT, Type};
@@ -20,6 +21,7 @@ use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::row_error::RowError;
 use crate::emulator::catalog::transforms::Program;
+use crate::types::answers::PipeFunctions;
 
 /// The functions of a COPY's select list that the emulator has.
 ///
@@ -110,14 +112,26 @@ struct Compiled {
 }
 
 /// Compiles the expressions of a select list, in which `$1` is the row.
-pub(crate) fn compile(items: &[Expr], zone: AccountZone) -> Result<impl Program + use<>, Failure> {
-    compile_list(items, zone)
+pub(crate) fn compile(
+    items: &[Expr],
+    zone: AccountZone,
+    functions: PipeFunctions,
+) -> Result<impl Program + use<>, Failure> {
+    let functions = match functions {
+        PipeFunctions::Listed => FUNCTIONS,
+        PipeFunctions::All => SCALARS,
+    };
+    compile_list(items, zone, functions)
 }
 
-fn compile_list(items: &[Expr], zone: AccountZone) -> Result<Compiled, Failure> {
+fn compile_list(
+    items: &[Expr],
+    zone: AccountZone,
+    functions: &[&str],
+) -> Result<Compiled, Failure> {
     let (context, tables) = (Context::default(), BTreeMap::new());
     let mut compiler = Compiler::new(Settings {
-        of_pipe: Some(FUNCTIONS),
+        of_pipe: Some(functions),
         context: &context,
         tables: &tables,
         bindings: &[] as &[Literal],
@@ -157,7 +171,7 @@ pub(crate) fn compile_default(
     value: &Expr,
     zone: AccountZone,
 ) -> Result<(impl Program + use<>, bool), Failure> {
-    let compiled = compile_list(std::slice::from_ref(value), zone)?;
+    let compiled = compile_list(std::slice::from_ref(value), zone, FUNCTIONS)?;
     let reads_row = compiled
         .slots
         .iter()

@@ -31,6 +31,7 @@ use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::row_error::RowError;
 use crate::emulator::catalog::tables::{Catalog, folded};
 use crate::emulator::sql::names::quoted;
+use crate::types::answers::Answers;
 
 /// Above every row sequencer there is.
 const ALL: u64 = i64::MAX as u64;
@@ -49,9 +50,21 @@ impl DataFile {
     ///
     /// When another process has it open, it is not a data file of the emulator, or `ddl` cannot be carried out on it.
     pub fn open(path: &Path, ddl: &Ddl) -> Result<Self, StorageError> {
-        Ok(Self {
-            file: SqliteFile::open(path, ddl)?,
-        })
+        Self::open_with_answers(path, ddl, &Answers::default())
+    }
+
+    /// The same with answers to what Snowflake does not document of `CREATE PIPE`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_with_answers(
+        path: &Path,
+        ddl: &Ddl,
+        answers: &Answers,
+    ) -> Result<Self, StorageError> {
+        let file = SqliteFile::open(path, ddl, answers)?;
+        Ok(Self { file })
     }
 
     /// Deletes the data file at `path`, with the files that SQLite keeps beside it. Does nothing if there is none.

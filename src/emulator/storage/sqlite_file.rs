@@ -16,6 +16,7 @@ use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::Catalog;
 use crate::emulator::ddl::rows::Rows;
 use crate::emulator::ddl::script::split;
+use crate::types::answers::Answers;
 
 /// Marks a SQLite file as the emulator's: `SNWP`.
 const APPLICATION_ID: i64 = 0x534E_5750;
@@ -102,7 +103,7 @@ pub(crate) struct SqliteFile {
 }
 
 impl SqliteFile {
-    pub(crate) fn open(path: &Path, ddl: &Ddl) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: &Path, ddl: &Ddl, answers: &Answers) -> Result<Self, StorageError> {
         let path = &locate(path)?;
         let lock = lock(path)?;
         let failed = |why: rusqlite::Error| failure(path, "cannot be opened", why);
@@ -134,7 +135,7 @@ impl SqliteFile {
                 .map_err(failed)?;
         }
         transaction.execute_batch(LATER_TABLES).map_err(failed)?;
-        let (catalog, kept) = settle(&transaction, path, new, ddl)?;
+        let (catalog, kept) = settle(&transaction, path, new, ddl, answers)?;
         transaction.commit().map_err(failed)?;
         Ok(Self {
             connection,
@@ -193,14 +194,16 @@ fn settle(
     path: &Path,
     new: bool,
     ddl: &Ddl,
+    answers: &Answers,
 ) -> Result<(Catalog, BTreeMap<ObjectName, Kept>), StorageError> {
     let failed = |why: rusqlite::Error| failure(path, "cannot be set up", why);
     let scripts = scripts(transaction).map_err(failed)?;
-    let mut catalog = if scripts.is_empty() {
+    let catalog = if scripts.is_empty() {
         Catalog::anything()
     } else {
         Catalog::default()
     };
+    let mut catalog = catalog.with_answers(answers);
     for script in &scripts {
         catalog = catalog
             .after_ddl(script, Rows::Skipped)

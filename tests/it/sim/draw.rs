@@ -104,7 +104,7 @@ fn within(rng: &mut fastrand::Rng, range: Range<u64>) -> Duration {
     Duration::from_millis(rng.u64(range))
 }
 
-fn pick<'a, T>(rng: &mut fastrand::Rng, from: &'a [T]) -> &'a T {
+pub fn pick<'a, T>(rng: &mut fastrand::Rng, from: &'a [T]) -> &'a T {
     &from[rng.usize(..from.len())]
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
+use snowpipe_streaming::answers::NameCase;
 use snowpipe_streaming::{Error, ErrorKind, OffsetToken, OnUncommitted, Receipt, RejectWindow};
 use tokio::time::Instant;
 
@@ -189,9 +190,10 @@ impl SourceRecord {
         }
     }
 
-    /// The channel's name for an open, possibly in another case.
+    /// The channel's name for an open, possibly in another case if that means the same channel.
     pub fn spelled(&self, rng: &mut fastrand::Rng) -> String {
-        if self.plan.respelled && rng.bool() {
+        let is_folded = self.world.plan.server.answers.channels.name_case == NameCase::Folded;
+        if self.plan.respelled && is_folded && rng.bool() {
             self.world.count("name in another case");
             return self.name.to_uppercase();
         }

@@ -11,6 +11,7 @@ use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql_api::statements::Access;
 
 mod channels;
+mod parameters;
 mod pipes;
 mod tables;
 
@@ -114,9 +115,12 @@ pub(crate) fn show(
     if kind == "CHANNELS" {
         return channels::show(access, names, cursor);
     }
+    if kind == "PARAMETERS" {
+        return parameters::show(&access.handler().state, cursor);
+    }
     if !matches!(kind.as_str(), "PIPES" | "SCHEMAS" | "TABLES") {
         return Err(Rejection::unsupported(format!(
-            "SHOW {kind}: the emulator lists CHANNELS, PIPES, SCHEMAS and TABLES"
+            "SHOW {kind}: the emulator lists CHANNELS, PARAMETERS, PIPES, SCHEMAS and TABLES"
         )));
     }
     let filter = Filter::read(&mut cursor, names)?;

@@ -1,0 +1,246 @@
+//! E12, E13, E14: what values become in columns.
+
+use serde_json::Value;
+
+use crate::conformance::Broken;
+use crate::conformance::lab::Lab;
+
+const REJECTED: &str = "is rejected";
+
+const NUMBERS: &[(&str, &str)] = &[
+    ("variant.trailing_zero", "1.50"),
+    ("variant.exponent", "1e2"),
+    ("values.variant_number", "12345678901234567890"),
+    ("variant.fraction_of_17_digits", "0.12345678901234567"),
+    (
+        "variant.fifty_digits",
+        "12345678901234567890123456789012345678901234567890",
+    ),
+];
+
+pub(super) async fn numbers_in_variants(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let token = lab.open("T", "c").await?;
+    let rows = NUMBERS.iter().enumerate();
+    let rows = rows.map(|(key, (_, number))| format!("{{\"K\":{key},\"V\":{number}}}\n"));
+    let rows: String = rows.collect();
+    lab.append(("T", "c"), &token, "o1", rows).await?;
+    lab.committed(("T", "c"), "o1").await?;
+    for (key, (what, _)) in NUMBERS.iter().enumerate() {
+        let statement = format!("SELECT V FROM {{T}} WHERE K = {key}");
+        let value = lab.column(&statement).await?;
+        let word = match (*what, value.first().map(String::as_str)) {
+            ("values.variant_number", Some("12345678901234567890")) => "exact",
+            ("values.variant_number", Some(other)) if other.contains('e') => "double",
+            (_, Some(value)) => value,
+            (_, None) => REJECTED,
+        };
+        lab.see(what, word);
+    }
+    Ok(())
+}
+
+pub(super) const CONVERSIONS_SETUP: &[&str] = &[
+    "CREATE TABLE {T} (K NUMBER, N NUMBER(10,2), W NUMBER, F FLOAT, C VARCHAR(10), B BOOLEAN, D DATE, T TIME, S TIMESTAMP_NTZ, L TIMESTAMP_LTZ, Z TIMESTAMP_TZ, X BINARY, V VARIANT, O OBJECT, R ARRAY)",
+];
+
+/// Questions about conversions: the column, the JSON value, and the cell that is expected.
+const CONVERSIONS: &[(&str, &str, &str, Option<&str>)] = &[
+    ("number.text", "N", "\"1.5\"", Some("1.50")),
+    ("number.rounded", "N", "1.005", Some("1.01")),
+    ("number.negative_rounded", "N", "-1.005", Some("-1.01")),
+    ("values.boolean_as_number", "N", "true", None),
+    ("number.exponent", "N", "1e5", Some("100000.00")),
+    ("number.too_wide", "N", "123456789", Some(REJECTED)),
+    ("number.empty_text", "N", "\"\"", None),
+    ("number.spaces", "N", "\" 1 \"", None),
+    ("number.object", "N", "{}", Some(REJECTED)),
+    (
+        "number.38_digits",
+        "W",
+        "99999999999999999999999999999999999999",
+        Some("99999999999999999999999999999999999999"),
+    ),
+    (
+        "number.39_digits",
+        "W",
+        "999999999999999999999999999999999999999",
+        Some(REJECTED),
+    ),
+    ("values.float_words", "F", "\"NaN\"", None),
+    ("float.infinity_text", "F", "\"-inf\"", Some("-inf")),
+    ("float.text", "F", "\"1.5\"", Some("1.5")),
+    ("float.word", "F", "\"none\"", Some(REJECTED)),
+    ("varchar.number", "C", "1.50", None),
+    ("varchar.boolean", "C", "true", Some("true")),
+    ("values.json_as_text", "C", "{\"a\":1}", None),
+    ("varchar.too_long", "C", "\"12345678901\"", Some(REJECTED)),
+    ("varchar.empty", "C", "\"\"", Some("")),
+    ("values.number_as_boolean", "B", "1", None),
+    ("boolean.text_of_number", "B", "\"1\"", None),
+    ("boolean.word", "B", "\"yes\"", Some("true")),
+    ("date.text", "D", "\"2026-01-17\"", Some("20470")),
+    ("date.number", "D", "1768608000", None),
+    (
+        "values.timestamp_as_date",
+        "D",
+        "\"2026-01-17T14:00:00\"",
+        None,
+    ),
+    ("time.text", "T", "\"14:00:00.5\"", Some("50400.500000000")),
+    ("values.time_with_offset", "T", "\"14:00:00+07:00\"", None),
+    (
+        "ntz.text",
+        "S",
+        "\"2026-01-17T14:00:00.123456789\"",
+        Some("1768658400.123456789"),
+    ),
+    (
+        "ntz.offset",
+        "S",
+        "\"2026-01-17T14:00:00+07:00\"",
+        Some("1768658400.000000000"),
+    ),
+    ("ntz.seconds", "S", "1768658400", None),
+    ("ntz.milliseconds", "S", "1768658400000", None),
+    ("ltz.text", "L", "\"2026-01-17T14:00:00\"", None),
+    (
+        "ltz.offset",
+        "L",
+        "\"2026-01-17T14:00:00+07:00\"",
+        Some("1768633200.000000000"),
+    ),
+    (
+        "tz.offset",
+        "Z",
+        "\"2026-01-17T14:00:00+07:00\"",
+        Some("1768633200.000000000 1860"),
+    ),
+    ("tz.text", "Z", "\"2026-01-17T14:00:00\"", None),
+    // Base64 of three bytes, and the hexadecimal digits of two.
+    ("values.binary_text", "X", "\"abcd\"", None),
+    ("binary.invalid", "X", "\"!\"", Some(REJECTED)),
+    ("values.variant_null", "V", "null", None),
+    (
+        "variant.text_of_object",
+        "V",
+        "\"{\\\"a\\\":1}\"",
+        Some("\"{\\\"a\\\":1}\""),
+    ),
+    ("values.text_as_object", "O", "\"{\\\"a\\\":1}\"", None),
+    ("object.word", "O", "\"x\"", Some(REJECTED)),
+    ("object.null", "O", "null", Some("NULL")),
+    ("values.text_as_array", "R", "\"[1,2]\"", None),
+    ("array.number", "R", "1", None),
+    ("values.value_as_array", "R", "{\"a\":1}", None),
+];
+pub(super) const CONVERSIONS_COUNT: u32 = 46;
+
+/// The cells of conversions that are points, and what they answer.
+const WORDS: &[(&str, &str, &str)] = &[
+    ("values.boolean_as_number", "1.00", "accept"),
+    ("values.float_words", "NaN", "accept"),
+    ("values.json_as_text", "{\"a\":1}", "accept"),
+    ("values.number_as_boolean", "true", "accept"),
+    ("values.timestamp_as_date", "20470", "accept"),
+    ("values.time_with_offset", "50400.000000000", "accept"),
+    ("values.binary_text", "69B71D", "base64"),
+    ("values.binary_text", "ABCD", "hex"),
+    ("values.variant_null", "null", "json_null"),
+    ("values.variant_null", "NULL", "sql_null"),
+    ("values.text_as_object", "{\"a\":1}", "parse"),
+    ("values.text_as_array", "[\"[1,2]\"]", "wrap"),
+    ("values.text_as_array", "[1,2]", "parse"),
+    ("values.value_as_array", "[{\"a\":1}]", "wrap"),
+];
+
+/// What a cell says about a conversion.
+fn word_of(what: &str, cell: String) -> String {
+    let known = WORDS
+        .iter()
+        .find(|(of, text, _)| *of == what && *text == cell);
+    match known {
+        Some((_, _, word)) => (*word).to_owned(),
+        None if what.starts_with("values.") && cell == REJECTED => "reject".to_owned(),
+        None => cell,
+    }
+}
+
+/// A cell of VARIANT, OBJECT or ARRAY without white space, which some answers have.
+fn compact(text: &str) -> String {
+    let value = serde_json::from_str::<Value>(text);
+    value.map_or_else(|_| text.to_owned(), |value| value.to_string())
+}
+
+/// The cell that is expected of a conversion.
+pub(super) fn expected(what: &str) -> Option<&'static str> {
+    let found = CONVERSIONS.iter().find(|(known, ..)| *known == what);
+    found.and_then(|(.., expected)| *expected)
+}
+
+pub(super) async fn conversions(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let token = lab.open("T", "c").await?;
+    let rows = CONVERSIONS.iter().enumerate();
+    let rows =
+        rows.map(|(key, (_, column, json, _))| format!("{{\"K\":{key},\"{column}\":{json}}}\n"));
+    let rows: String = rows.collect();
+    lab.append(("T", "c"), &token, "o1", rows).await?;
+    lab.committed(("T", "c"), "o1").await?;
+    let columns = "K, N, W, F, C, B, D, T, S, L, Z, X, V, O, R";
+    let found = lab.sql(&format!("SELECT {columns} FROM {{T}}")).await?;
+    for (key, (what, column, ..)) in CONVERSIONS.iter().enumerate() {
+        let key = Some(key.to_string());
+        let row = found.rows.iter().find(|row| row.first() == Some(&key));
+        let place = columns.split(", ").position(|name| name == *column);
+        let cell = row.zip(place).and_then(|(row, place)| row.get(place));
+        let cell = match cell {
+            None => REJECTED.to_owned(),
+            Some(None) => "NULL".to_owned(),
+            Some(Some(text)) if ["V", "O", "R"].contains(column) => compact(text),
+            Some(Some(text)) => text.clone(),
+        };
+        lab.see(what, word_of(what, cell));
+    }
+    Ok(())
+}
+
+/// An instant, and the text of its wall clock in UTC.
+const INSTANT: &str = "1768658400";
+const WALL: &str = "2026-01-17T14:00:00";
+
+pub(super) async fn zones(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let shown = lab
+        .sql("SHOW PARAMETERS LIKE 'TIMEZONE' IN ACCOUNT")
+        .await?;
+    let place = shown.columns.iter().position(|column| column == "value");
+    let zone = place.and_then(|place| shown.rows.first()?.get(place)?.clone());
+    let zone = zone.ok_or_else(|| Broken::new("SHOW PARAMETERS has no value for TIMEZONE"))?;
+    let is_utc = ["UTC", "Etc/UTC"].contains(&zone.as_str());
+    lab.see("zone.of_account", zone);
+    let token = lab.open("T", "c").await?;
+    let row = format!("{{\"K\":1,\"N\":{INSTANT},\"L\":\"{WALL}\"}}\n");
+    lab.append(("T", "c"), &token, "o1", row).await?;
+    lab.committed(("T", "c"), "o1").await?;
+    for (what, column) in [("values.integer_zone", "N"), ("values.text_zone", "L")] {
+        let statement = format!("SELECT {column} FROM {{T}} WHERE K = 1");
+        let value = lab.column(&statement).await?;
+        let seconds = value.first().and_then(|text| text.split('.').next());
+        let word = match seconds {
+            _ if is_utc => "the account's zone is UTC, so the two cannot be told apart",
+            None => REJECTED,
+            Some(INSTANT) => "utc",
+            Some(_) => "account",
+        };
+        lab.see(what, word);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CONVERSIONS, CONVERSIONS_COUNT};
+
+    #[test]
+    fn the_number_of_rows_is_that_of_the_conversions() {
+        assert_eq!(usize::try_from(CONVERSIONS_COUNT), Ok(CONVERSIONS.len()));
+    }
+}

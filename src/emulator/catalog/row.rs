@@ -1,0 +1,172 @@
+//! How a JSON row becomes the cells of a table.
+
+use std::cell::OnceCell;
+use std::time::SystemTime;
+
+use serde_json::value::RawValue;
+
+use super::account_zone::AccountZone;
+use super::cell::Cell;
+use super::coercion::Input;
+use super::columns::Column;
+use super::fields::Fields;
+use super::row_error::RowError;
+use super::rules::Rules;
+use super::tables::{Mapping, MatchBy, Pipe, Selected, Table};
+use crate::types::answers::UnknownKey;
+
+impl Table {
+    /// The cells, in column order, that `row`, a JSON text, lands as through `pipe` when it is committed at `now`.
+    ///
+    /// Keys that no column matches are ignored, unless the pipe's rules say otherwise. Numbers keep the digits they were written with.
+    ///
+    /// # Errors
+    ///
+    /// Why the row is rejected: it is not a JSON object, it or an object in it has a key twice, a value does not fit its column, or
+    /// a NOT NULL column has none.
+    pub fn land(&self, pipe: &Pipe, row: &str, now: SystemTime) -> Result<Vec<Cell>, RowError> {
+        if !row.trim_start().starts_with('{') {
+            serde_json::from_str::<&RawValue>(row).map_err(RowError::json)?;
+            return Err(RowError::json("the row is not a JSON object"));
+        }
+        let rules = pipe.rules;
+        let fields = Fields::of_row(row, rules.values.duplicate_key)?;
+        let at = (now, rules.zone);
+        match &pipe.mapping {
+            Mapping::ByName(match_by) => {
+                // Most rows spell all keys as the columns are spelled.
+                let folded = OnceCell::new();
+                let in_any_case = |name: &str| {
+                    if *match_by == MatchBy::CaseSensitive {
+                        return None;
+                    }
+                    let folded = folded.get_or_init(|| fields.folded());
+                    folded.get(&name.to_uppercase()).copied()
+                };
+                if rules.values.unknown_key == UnknownKey::Reject {
+                    self.knows_keys(&fields, *match_by)?;
+                }
+                self.fill(at, |_, column| {
+                    let exact = fields.get(&column.name);
+                    match exact.or_else(|| in_any_case(&column.name)) {
+                        Some(raw) => column.land_field(raw, rules),
+                        None => Ok(None),
+                    }
+                })
+            }
+            Mapping::WholeRow => self.fill(at, |_, column| {
+                let row = Input::Nested(row.trim().into());
+                column.land(&row, rules).map(Some)
+            }),
+            Mapping::Transform(transform) => {
+                let cells = transform.program.cells(row, now)?;
+                self.fill(at, |position, column| {
+                    let mut pairs = transform.columns.iter().zip(&cells);
+                    match pairs.find(|(column, _)| **column == position) {
+                        Some((_, (cell, of))) => column.land_cell(cell, *of, rules).map(Some),
+                        None => Ok(rules.omitted_cell()),
+                    }
+                })
+            }
+            Mapping::Select(items) => self.fill(at, |position, column| {
+                match items.iter().find(|item| item.column == position) {
+                    Some(item) => item.land(column, row, &fields, rules).map(Some),
+                    None => Ok(rules.omitted_cell()),
+                }
+            }),
+        }
+    }
+
+    /// Checks that each key of a row has a column.
+    fn knows_keys(&self, fields: &Fields<'_>, match_by: MatchBy) -> Result<(), RowError> {
+        let is_known = |key: &str| {
+            let mut columns = self.columns.iter();
+            columns.any(|column| match match_by {
+                MatchBy::CaseSensitive => column.name == key,
+                MatchBy::CaseInsensitive => column.name.to_uppercase() == key.to_uppercase(),
+            })
+        };
+        match fields.iter().find(|(key, _)| !is_known(key)) {
+            Some((key, _)) => Err(RowError::unknown_key(key)),
+            None => Ok(()),
+        }
+    }
+
+    /// A cell for each column: what `value` finds for it, or its default at a time in a zone.
+    pub(crate) fn fill(
+        &self,
+        (now, zone): (SystemTime, AccountZone),
+        mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, RowError>,
+    ) -> Result<Vec<Cell>, RowError> {
+        let mut cells = Vec::with_capacity(self.columns.len());
+        // A row that is rejected takes no number.
+        let mut numbered = Vec::new();
+        for (position, column) in self.columns.iter().enumerate() {
+            let cell = match value(position, column) {
+                Ok(Some(cell)) => cell,
+                Ok(None) if column.sequence().is_some() => {
+                    numbered.push(column);
+                    cells.push(Cell::Null);
+                    continue;
+                }
+                Ok(None) => column.default_cell(now, zone)?,
+                Err(why) => return Err(why.in_column(&column.name)),
+            };
+            if cell == Cell::Null && !column.nullable {
+                return Err(RowError::null().in_column(&column.name));
+            }
+            cells.push(cell);
+        }
+        for column in numbered {
+            let number = column.default_cell(now, zone);
+            let number = number.map_err(|why| why.in_column(&column.name))?;
+            let position = self
+                .columns
+                .iter()
+                .position(|other| std::ptr::eq(other, column));
+            if let Some(cell) = position.and_then(|position| cells.get_mut(position)) {
+                *cell = number;
+            }
+        }
+        Ok(cells)
+    }
+}
+
+impl Selected {
+    fn land(
+        &self,
+        column: &Column,
+        row: &str,
+        fields: &Fields<'_>,
+        rules: Rules,
+    ) -> Result<Cell, RowError> {
+        let Some((first, rest)) = self.path.split_first() else {
+            return self.cast_into(column, &Input::Nested(row.trim().into()), rules);
+        };
+        let mut found = fields.get(first);
+        for key in rest {
+            found = match found.map(RawValue::get) {
+                Some(object) if object.starts_with('{') => Fields::read(object)?.get(key),
+                // As in Snowflake, a path through anything else leads to NULL.
+                _ => None,
+            };
+        }
+        match found {
+            Some(raw) => self.cast_into(column, &Input::from_json(raw)?, rules),
+            None => Ok(Cell::Null),
+        }
+    }
+
+    fn cast_into(
+        &self,
+        column: &Column,
+        input: &Input<'_>,
+        rules: Rules,
+    ) -> Result<Cell, RowError> {
+        let Some(cast) = self.cast else {
+            return column.land(input, rules);
+        };
+        let cell = cast.land(input, rules)?;
+        column.land_cell(&cell, cast, rules)
+    }
+}

@@ -1,0 +1,70 @@
+//! The pipes that requests name, and requests to pipes that were dropped or replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::state::State;
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::tables::{Pipe, folded, unquoted};
+use crate::emulator::messages::answer::Refusal;
+use crate::types::answers::{NameCase, RecreatedPipe};
+
+/// What is left of pipes.
+#[derive(Debug, Default)]
+pub(crate) struct FormerPipes {
+    /// Pipes whose table was dropped and whose channels go on accepting rows, by their folded names.
+    dropped: BTreeMap<ObjectName, Pipe>,
+    /// The folded names of pipes that were dropped or replaced. The next request to a pipe of such a name is refused.
+    stale: BTreeSet<ObjectName>,
+}
+
+impl FormerPipes {
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn add_dropped(&mut self, pipe: Pipe) {
+        self.dropped.insert(folded(&pipe.name), pipe);
+    }
+
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn add_stale(&mut self, name: ObjectName) {
+        self.stale.insert(name);
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl State {
+    /// The pipe with the name of an address.
+    pub(crate) fn pipe(&self, name: &ObjectName) -> Result<Pipe, Refusal> {
+        let pipe = self.catalog.pipe(name).filter(|pipe| {
+            let is_any_case = self.rules.answers.pipes.name_case == NameCase::Folded;
+            is_any_case || self.catalog.is_anything() || pipe.name == unquoted(name)
+        });
+        pipe.ok_or_else(Refusal::no_pipe)
+    }
+
+    /// The pipe for an append to a channel, which may go on after the pipe's table was dropped.
+    pub(crate) fn pipe_of_append(
+        &self,
+        name: &ObjectName,
+        channel: Option<&String>,
+    ) -> Result<Pipe, Refusal> {
+        self.pipe(name).or_else(|refusal| {
+            let dropped = self.former_pipes.dropped.get(&folded(name));
+            let is_open = |pipe: &&Pipe| channel.is_some_and(|c| self.channel(pipe, c).is_some());
+            dropped.filter(is_open).cloned().ok_or(refusal)
+        })
+    }
+
+    /// Refuses the first request after the pipe was replaced, or dropped and created again, if that is the service's answer.
+    pub(crate) fn check_recreated(&mut self, pipe: &Pipe) -> Result<(), Refusal> {
+        let is_first = self.former_pipes.stale.remove(&folded(&pipe.name));
+        if !is_first || self.rules.answers.pipes.recreated_pipe == RecreatedPipe::AtOnce {
+            return Ok(());
+        }
+        Err(Refusal::bad_request(
+            "STALE_PIPE_CACHE",
+            "A pipe with this name was recently dropped. Reopen the channel and try again.",
+        ))
+    }
+}
