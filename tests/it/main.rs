@@ -52,6 +52,7 @@ mod ingest_seeds;
 mod ingest_shards;
 mod ingest_source;
 mod layers;
+mod lost_answers;
 mod many_channels;
 mod memory;
 mod metrics;
