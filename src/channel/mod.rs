@@ -10,6 +10,7 @@ pub(crate) mod open;
 pub(crate) mod polling;
 pub(crate) mod receipt;
 pub(crate) mod registry;
+mod reject_queries;
 pub(crate) mod row_source;
 pub(crate) mod sender;
 pub(crate) mod shared;
@@ -352,17 +353,6 @@ impl<M: Mode> Channel<M> {
         let rejects = self.shared().progress().rejects;
         let above = rejects.iter().filter(|window| window.total > total);
         above.cloned().collect()
-    }
-
-    /// A query for the rows of this channel that the server rejected, for a table with `ERROR_LOGGING = TRUE`. The table's
-    /// name is inserted as given, so quote it if it needs quotes.
-    ///
-    /// The columns are those of Snowflake's page "Snowpipe Streaming error tables".
-    pub fn error_table_sql(&self, table: &str) -> String {
-        format!(
-            "SELECT timestamp, error_code, error_metadata, error_data FROM ERROR_TABLE({table}) WHERE error_metadata:service = 'snowpipe_streaming' AND error_metadata:details:channel_name = '{}' ORDER BY timestamp",
-            self.name().replace('\'', "''")
-        )
     }
 }
 

@@ -8,7 +8,8 @@ use super::offset::OffsetToken;
 /// A range of rows of which the server rejected some. The other rows are in the table: **never send the range again**.
 ///
 /// The server counts rejected rows per channel and does not name them. A window therefore covers the rows between two status
-/// calls. [`Channel::error_table_sql`](crate::Channel::error_table_sql) returns the query for the rows themselves.
+/// calls. [`Channel::error_table_sql`](crate::Channel::error_table_sql) returns the query for the rows themselves, and
+/// [`Channel::event_table_sql`](crate::Channel::event_table_sql) one for what the account's event table says about them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RejectWindow {

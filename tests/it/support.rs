@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
+use snowpipe_streaming::sql::SqlClient;
 use snowpipe_streaming::time::TokioClock;
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
 use snowpipe_streaming::{
@@ -43,13 +44,21 @@ impl World {
     }
 
     pub fn builder_for(&self, pipe: PipePath) -> ClientBuilder {
-        let profile =
-            Profile::from_json(&self.emulator.profile_json("http://127.0.0.1:8080")).unwrap();
-        StreamingIngestClient::builder(profile, pipe)
+        StreamingIngestClient::builder(self.profile(), pipe)
             .transport(self.transport())
             .time_source(*self.clock)
             .seed(7)
             .offload_threshold(usize::MAX)
+    }
+
+    /// A client for statements.
+    pub fn sql(&self) -> SqlClient {
+        let builder = SqlClient::builder(self.profile()).transport(self.transport());
+        builder.time_source(*self.clock).build().unwrap()
+    }
+
+    pub fn profile(&self) -> Profile {
+        Profile::from_json(&self.emulator.profile_json("http://127.0.0.1:8080")).unwrap()
     }
 
     pub fn transport(&self) -> MemoryTransport {
