@@ -256,6 +256,7 @@ fn what_cannot_be_done_is_said_with_its_remedy() {
             "host names and IP addresses",
         ),
         (&["--commit-delay", "soon"][..], "--commit-delay"),
+        (&["--token-life", "short"][..], "--token-life"),
         (&["--delay-answers=-1s"][..], "cannot be negative"),
         (&["--apply-ddl"][..], "--ddl"),
     ] {

@@ -110,6 +110,10 @@ struct Options {
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     commit_delay: Duration,
 
+    /// How long a token of the ingest host lives: a client has to fetch the next one before its end.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    token_life: Duration,
+
     /// How long rows wait for the columns that schema evolution adds for them.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     evolution_delay: Duration,
@@ -284,6 +288,7 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
     let mut builder = Emulator::builder()
         .user(USER)
         .commit_delay(options.commit_delay)
+        .token_life(options.token_life)
         .evolution_delay(options.evolution_delay)
         .without_evolve_schema(options.no_evolve_schema)
         .lose_buffer(options.lose_buffer)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::time::{SystemClock, TimeSource};
-use crate::http::Transport;
+use crate::http::{HttpTransport, HttpTransportBuilder, Transport};
 
 /// What a run does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Options {
     pub(super) runs: u32,
     pub(super) timeout: Duration,
     pub(super) transport: Option<Arc<dyn Transport>>,
+    /// Used if there is no transport.
+    pub(super) http: HttpTransportBuilder,
     pub(super) time: Arc<dyn TimeSource>,
     pub(super) progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }
@@ -71,6 +73,7 @@ impl Options {
             runs: 2,
             timeout: Duration::from_secs(60),
             transport: None,
+            http: HttpTransport::builder(),
             time: Arc::new(SystemClock),
             progress: None,
         }
@@ -107,7 +110,14 @@ impl Options {
         self
     }
 
-    /// Sets the transport. Default: an [`HttpTransport`](crate::transport::HttpTransport) with its default settings.
+    /// Sets how connections are made: proxies, certificates, timeouts. Default: the default settings of an
+    /// [`HttpTransport`](crate::transport::HttpTransport).
+    pub fn http(mut self, http: HttpTransportBuilder) -> Self {
+        self.http = http;
+        self
+    }
+
+    /// Uses this transport and makes no connections. [`http`](Self::http) has no effect then.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self

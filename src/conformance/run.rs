@@ -11,7 +11,7 @@ use super::options::{Options, Progress};
 use super::report::{Evidence, Report, Skipped};
 use super::service::Service;
 use crate::config::Profile;
-use crate::http::{HttpTransport, Transport};
+use crate::http::Transport;
 use crate::sql::{Rows, SqlClient, Statement};
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -134,7 +134,7 @@ fn chosen(options: &Options) -> Result<Vec<&'static Experiment>> {
 pub(super) fn transport(options: &Options) -> Result<Arc<dyn Transport>> {
     match &options.transport {
         Some(transport) => Ok(Arc::clone(transport)),
-        None => Ok(Arc::new(HttpTransport::builder().build()?)),
+        None => Ok(Arc::new(options.http.clone().build()?)),
     }
 }
 

@@ -122,6 +122,12 @@ impl HttpTransportBuilder {
         Ok(self)
     }
 
+    /// The proxy that requests to `url` would go through, without its password.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn proxy_to(&self, url: &str) -> Option<String> {
+        self.proxy.proxies().between(&url.parse().ok()?)
+    }
+
     /// Uses HTTP/2 with servers that offer it over TLS. All calls then share one connection. Use it for many channels with few
     /// rows each, or where connections are limited.
     pub fn http2(mut self) -> Self {

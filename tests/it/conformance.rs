@@ -298,6 +298,24 @@ async fn a_soak_is_exact_under_its_faults() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tokens_that_expire_during_a_soak_lose_nothing() {
+    let account = Account::with(|e| e.token_life(Duration::from_secs(20)));
+    let profile = account.emulator.profile().unwrap();
+    let mut soak = Soak::new(Duration::from_secs(300));
+    soak.seed = 2;
+    let report = conformance::soak(&profile, &account.options(), &soak, pending()).await;
+    let report = report.unwrap();
+    assert!(report.is_exact(), "{report}");
+    let sent = report.faults["expired tokens sent"];
+    // The soak answers by itself before the first token has expired.
+    assert!(sent > report.faults["tokens refused"], "{report}");
+    // The service itself refused those that the network did not lose.
+    let log = account.emulator.log().into_iter();
+    let refused = log.filter(|seen| seen.status == Some(401)).count();
+    assert!(refused as u64 > sent / 2, "{refused} of {sent}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_soak_notices_rows_that_are_lost() {
     let account = Account::with(|e| e);
     let profile = account.emulator.profile().unwrap();

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A soak against the emulator over HTTPS, with rows in a file: bash tests/soak/run.sh [DURATION [ROWS A SECOND]]
+# A soak against the emulator over HTTPS, through the soak's proxy, with rows in a file and tokens that live for 20 seconds:
+# bash tests/soak/run.sh [DURATION [ROWS A SECOND]]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 duration=${1:-2m} rate=${2:-300}
@@ -13,7 +14,7 @@ end() {
 }
 trap end EXIT
 mkfifo "$work/ready"
-"$target/debug/snowpipe-emulator" --tls --data "$work/soak.db" --write-profile "$work/profile.json" \
+"$target/debug/snowpipe-emulator" --tls --token-life 20s --data "$work/soak.db" --write-profile "$work/profile.json" \
   > "$work/ready" 2> "$work/emulator.log" &
 server=$!
 # The emulator prints a line when it is ready.

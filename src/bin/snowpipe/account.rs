@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use snowpipe_streaming::Profile;
-use snowpipe_streaming::transport::HttpTransport;
+use snowpipe_streaming::transport::{HttpTransport, HttpTransportBuilder};
 
 use crate::Stop;
 
@@ -41,13 +41,16 @@ impl Account {
 
     /// Loads the profile, or ends the command with the reason.
     pub(crate) fn usable_profile(&self) -> Result<Profile, Stop> {
-        self.profile()
-            .map_err(|error| Stop::misused(error.to_string()))
+        self.profile().map_err(misused)
     }
 
     /// Builds the transport for this profile.
     pub(crate) fn transport(&self, profile: Option<&Profile>) -> Result<HttpTransport, Stop> {
-        let misused = |error: snowpipe_streaming::Error| Stop::misused(error.to_string());
+        self.http(profile)?.build().map_err(misused)
+    }
+
+    /// How connections are made for this profile.
+    pub(crate) fn http(&self, profile: Option<&Profile>) -> Result<HttpTransportBuilder, Stop> {
         let mut builder = HttpTransport::builder();
         let url = profile.and_then(|profile| profile.url().ok());
         // Plain HTTP is only for this machine, where no proxy is used.
@@ -60,8 +63,13 @@ impl Account {
             })?;
             builder = builder.add_root_certificate_pem(&pem).map_err(misused)?;
         }
-        builder.build().map_err(misused)
+        Ok(builder)
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn misused(error: snowpipe_streaming::Error) -> Stop {
+    Stop::misused(error.to_string())
 }
 
 /// Parses a duration on the command line, such as `500ms` or `5s`.

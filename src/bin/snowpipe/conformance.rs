@@ -17,8 +17,8 @@ use crate::{Stop, code, names, say, signals};
 /// prints what it needs, and asks. Prints for each point what was expected and what was seen. The report has no secrets and no
 /// names of the account's objects.
 ///
-/// With --soak it streams rows with known keys through broken connections, delays, outages, expired tokens, crashes and a
-/// second writer, and then counts them by SQL.
+/// With --soak it streams rows with known keys through a proxy in this process that cuts, delays and refuses connections, through
+/// expired tokens, crashes and a second writer, and then counts them by SQL. It does not work through another proxy.
 ///
 /// Exit status: 0 if everything is as expected, 1 if something differs or could not be found out, 2 if the command line or the
 /// profile is wrong, 3 if the run could not begin.
@@ -115,7 +115,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let mut options = Options::new(&database)
         .only(&args.only)
         .runs(args.runs)
-        .transport(args.account.transport(Some(&profile))?)
+        .http(args.account.http(Some(&profile))?)
         .on_progress(progress);
     if let Some(schema) = &schema {
         options = options.prepared_schema(schema);

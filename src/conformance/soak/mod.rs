@@ -1,9 +1,13 @@
 //! A soak: rows with known keys are streamed through faults for as long as is asked, and then counted.
 
+mod faults;
 mod ledger;
+mod memory;
 mod network;
 mod picture;
+mod proxy;
 mod result;
+mod tokens;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -61,8 +65,9 @@ impl Soak {
 /// Streams rows with known keys into a new table, counts them, and drops the table with its schema.
 ///
 /// Two channels are written: one by a single writer, one by two writers that take it from each other. Each writer streams in
-/// sessions, which end with a close, a crash or the loss of the channel. In between connections break before requests and before
-/// answers, requests are delayed, the network is away for seconds, and tokens expire.
+/// sessions, which end with a close, a crash or the loss of the channel. In between connections are cut in requests and in answers,
+/// bytes are held back, the network is away for seconds, and tokens expire. Over HTTP a proxy in this process does so, through which
+/// TLS passes untouched; with a [transport](Options::transport) of your own, requests and answers of that transport are lost.
 ///
 /// If `stop` resolves, the streaming ends early, and the rows are counted.
 ///
@@ -70,16 +75,16 @@ impl Soak {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Config`] if the profile is incomplete, any error of a statement, and an error of a writer that every session would
-/// meet, such as a refused login. The schema is dropped all the same.
+/// [`ErrorKind::Config`] if the profile is incomplete, or if this machine reaches the account through a proxy; any error of a
+/// statement, and an error of a writer that every session would meet, such as a refused login. The schema is dropped all the same.
 pub async fn soak(
     profile: &Profile,
     options: &Options,
     soak: &Soak,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<SoakReport> {
-    let inner = transport(options)?;
-    let sql = sql_client(profile, options, Arc::clone(&inner))?;
+    let network = FaultyNetwork::start(&profile.url()?, options, soak.seed).await?;
+    let sql = sql_client(profile, options, transport(options)?)?;
     let place = new_place(&options.database);
     options.progress(Progress::Preparing);
     sql.query(&Statement::new(format!(
@@ -87,7 +92,6 @@ pub async fn soak(
         quoted_schema(&place)
     )))
     .await?;
-    let network = FaultyNetwork::new(inner, soak.seed);
     let streamed = stream(profile, options, soak, &sql, &place, &network, stop).await;
     options.progress(Progress::CleaningUp);
     let left = match drop_schema(&sql, &place).await {
@@ -129,7 +133,7 @@ async fn stream(
                 profile: profile.clone(),
                 pipe: PipePath::for_table(&place.database, &place.schema, TABLE)?,
                 channel: channel.to_owned(),
-                network: network.clone(),
+                transport: network.transport(),
                 time: Arc::clone(&options.time),
                 rows: Writer::rows_of(soak.rate),
                 seed: rng.u64(..),

@@ -42,7 +42,7 @@ pub struct SoakReport {
     pub sessions: BTreeMap<&'static str, u64>,
     /// How many requests the writers sent.
     pub requests: u64,
-    /// What happened to them.
+    /// The faults that the soak made, and how many of each.
     pub faults: BTreeMap<&'static str, u64>,
     /// Times from append to committed in milliseconds: 50, 90, 99 and 100 percent.
     pub to_commit_ms: Option<[u64; 4]>,
@@ -162,7 +162,12 @@ impl fmt::Display for SoakReport {
             counts.collect::<Vec<_>>().join(", ")
         };
         writeln!(f, "\nsessions: {}", listed(&self.sessions))?;
-        writeln!(f, "{} requests: {}", self.requests, listed(&self.faults))?;
+        writeln!(
+            f,
+            "{} requests; faults: {}",
+            self.requests,
+            listed(&self.faults)
+        )?;
         if let Some(error) = &self.last_error {
             writeln!(f, "last error of a session: {error}")?;
         }

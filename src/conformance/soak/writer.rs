@@ -8,10 +8,10 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::ledger::Ledger;
-use super::network::FaultyNetwork;
 use crate::base::time::TimeSource;
 use crate::client::StreamingIngestClient;
 use crate::config::Profile;
+use crate::http::Transport;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 use crate::types::pipe::PipePath;
 
@@ -41,7 +41,7 @@ pub(super) struct Writer {
     pub(super) profile: Profile,
     pub(super) pipe: PipePath,
     pub(super) channel: String,
-    pub(super) network: FaultyNetwork,
+    pub(super) transport: Arc<dyn Transport>,
     pub(super) time: Arc<dyn TimeSource>,
     /// Rows each tick.
     pub(super) rows: u64,
@@ -109,7 +109,7 @@ impl Writer {
 
     async fn client(&self) -> Result<StreamingIngestClient> {
         let builder = StreamingIngestClient::builder(self.profile.clone(), self.pipe.clone());
-        let builder = builder.transport(self.network.clone());
+        let builder = builder.transport(Arc::clone(&self.transport));
         let builder = builder.time_source(Arc::clone(&self.time)).seed(self.seed);
         builder.build().await
     }
