@@ -296,6 +296,8 @@ fn oauth_clients_and_access_tokens_are_let_in() {
             "two:c",
             "--access-token",
             "pat",
+            "--workload-identity",
+            "oidc:a:b",
         ],
     );
     let grant = "grant_type=client_credentials&client_id";
@@ -311,6 +313,8 @@ fn oauth_clients_and_access_tokens_are_let_in() {
     for (token, line) in [
         ("pat", "HTTP/1.1 200 OK"),
         ("other", "HTTP/1.1 401 Unauthorized"),
+        ("WIF.OIDC.a:b", "HTTP/1.1 200 OK"),
+        ("WIF.GCP.a:b", "HTTP/1.1 401 Unauthorized"),
     ] {
         let bearer = format!("authorization: Bearer {token}\r\n");
         let seen = answer(&running, "GET /v2/streaming/hostname", &bearer, "");
@@ -319,6 +323,11 @@ fn oauth_clients_and_access_tokens_are_let_in() {
     let why = refused(dir.path(), &["--oauth-client", "secretless"]);
     assert!(why.contains("a colon and its secret"), "{why}");
     assert!(!why.contains("secretless"), "{why}");
+    for token in ["hush", "oidc:", "k8s:hush"] {
+        let why = refused(dir.path(), &["--workload-identity", token]);
+        assert!(why.contains("AWS, AZURE, GCP or OIDC"), "{why}");
+        assert!(!why.contains("hush"), "{why}");
+    }
 }
 
 #[test]

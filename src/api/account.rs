@@ -22,8 +22,9 @@ use crate::base::time::TimeSource;
 use crate::http::client::MAX_RESPONSE;
 use crate::http::{MAX_ANSWER, Response, Transport};
 use crate::types::error::{Error, ErrorKind};
+use crate::types::secret::Secret;
 
-/// The assumed lifetime of a scoped token without an expiry.
+/// The assumed lifetime of a token without an expiry.
 const TOKEN_LIFE: Duration = Duration::from_secs(55 * 60);
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -98,18 +99,50 @@ impl Account {
         Ok(at)
     }
 
-    /// Exchanges the credential for a token of the ingest host.
-    pub(super) async fn exchange(
+    /// A token for the ingest host: one that the credential is exchanged for, or the credential's own.
+    pub(super) async fn ingest_token(
         &self,
         ingest_host: &str,
         attempt: Attempt,
     ) -> Result<Fetched, Failure> {
+        self.auth_backoff.wait().await;
+        let credential = self.credential();
+        let token = if credential.is_exchanged() {
+            self.exchange(&*credential, ingest_host, attempt).await?
+        } else {
+            self.bearer(&*credential).await?.token
+        };
+        let now = self.clock.now();
+        // If a token seems expired on arrival, a clock is wrong, and the token is still usable.
+        let expires_at = wire::token_expiry(token.expose())
+            .filter(|end| *end > now)
+            .unwrap_or(now + TOKEN_LIFE);
+        debug!("fetched a token for the ingest host");
+        Ok(Fetched {
+            token,
+            obtained_at: now,
+            expires_at,
+        })
+    }
+
+    /// The token of the ingest host with its type. The type of a credential that is not exchanged is left out: Snowflake recognizes
+    /// the token ("Set up the Snowpipe REST API"), and its own Openflow sends no type to this host.
+    pub(super) fn for_ingest_host(&self, token: Secret) -> Bearer {
+        let is_exchanged = self.credential().is_exchanged();
+        Bearer::new(token, if is_exchanged { "OAUTH" } else { "" })
+    }
+
+    /// Exchanges the credential for a token that is scoped to the ingest host.
+    async fn exchange(
+        &self,
+        credential: &dyn Credential,
+        ingest_host: &str,
+        attempt: Attempt,
+    ) -> Result<Secret, Failure> {
         let what = format!(
             "exchanging the credential of account {} for a token",
             self.name
         );
-        self.auth_backoff.wait().await;
-        let credential = self.credential();
         let call = Call::new(
             Endpoint::Token,
             what,
@@ -125,19 +158,8 @@ impl Account {
                 .into();
             Cow::Owned(call)
         };
-        let response = self.call_with(&*credential, exchange, attempt).await?;
-        let token = wire::scoped_token(response.body()).map_err(Failure::Ambiguous)?;
-        let now = self.clock.now();
-        // If a token seems expired on arrival, a clock is wrong, and the token is still usable.
-        let expires_at = wire::token_expiry(token.expose())
-            .filter(|end| *end > now)
-            .unwrap_or(now + TOKEN_LIFE);
-        debug!("fetched a scoped token");
-        Ok(Fetched {
-            token,
-            obtained_at: now,
-            expires_at,
-        })
+        let response = self.call_with(credential, exchange, attempt).await?;
+        wire::scoped_token(response.body()).map_err(Failure::Ambiguous)
     }
 
     /// Makes a call to the account host and returns a success.

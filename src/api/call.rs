@@ -111,11 +111,13 @@ impl Call {
         })?;
         let headers = request.headers_mut();
         headers.insert(header::AUTHORIZATION, authorization);
-        headers.insert(
-            TOKEN_TYPE,
-            HeaderValue::try_from(&*bearer.token_type)
-                .map_err(|_| refused("the credential's type cannot be sent"))?,
-        );
+        if !bearer.token_type.is_empty() {
+            headers.insert(
+                TOKEN_TYPE,
+                HeaderValue::try_from(&*bearer.token_type)
+                    .map_err(|_| refused("the credential's type cannot be sent"))?,
+            );
+        }
         headers.insert(header::ACCEPT, JSON);
         headers.insert(header::ACCEPT_CHARSET, HeaderValue::from_static("UTF-8"));
         headers.insert(header::USER_AGENT, user_agent.clone());

@@ -125,13 +125,13 @@ impl Session {
         let held = self.token(&ingest, attempt).await?;
         let response = self
             .account
-            .send(call, &ingest.at.base, &scoped(&held), attempt)
+            .send(call, &ingest.at.base, &self.bearer_of(&held), attempt)
             .await?;
         let status = response.status();
         if !self.is_worth_another_token(&ingest, &held, status) {
             return Ok(response);
         }
-        debug!(request_id = %attempt.request_id, %status, "the scoped token was refused, fetching another");
+        debug!(request_id = %attempt.request_id, %status, "the token was refused, fetching another");
         let next = self.token(&ingest, attempt).await?;
         if next.token.expose() == held.token.expose() {
             if status == StatusCode::UNAUTHORIZED {
@@ -142,7 +142,7 @@ impl Session {
         }
         let response = self
             .account
-            .send(call, &ingest.at.base, &scoped(&next), attempt)
+            .send(call, &ingest.at.base, &self.bearer_of(&next), attempt)
             .await?;
         if response.status() == StatusCode::FORBIDDEN {
             ingest.forbidden.store(next.generation, Ordering::Relaxed);
@@ -197,14 +197,19 @@ impl Session {
     }
 
     async fn token(&self, ingest: &Ingest, attempt: Attempt) -> Result<Held, Failure> {
-        let exchange = || {
+        let fetch = || {
             let (account, host) = (Arc::clone(&self.account), ingest.at.host.clone());
             async move {
-                let fetched = account.exchange(&host, attempt).await;
+                let fetched = account.ingest_token(&host, attempt).await;
                 fetched.map_err(|failure| failure.before_sending().of(attempt.request_id))
             }
         };
-        ingest.tokens.get(&self.account.clock, exchange).await
+        ingest.tokens.get(&self.account.clock, fetch).await
+    }
+
+    /// The token of the ingest host as a call carries it.
+    fn bearer_of(&self, held: &Held) -> Bearer {
+        self.account.for_ingest_host(held.token.clone())
     }
 
     /// Makes a call to the account host and returns a success.
@@ -229,15 +234,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn scoped(held: &Held) -> Bearer {
-    Bearer::new(held.token.clone(), "OAUTH")
-}
-
-/// The ingest host refused a token, and the account host gave the same one again.
+/// The ingest host refused a token, and there is no other: the account host or the credential gave the same one again.
 fn same_again(call: &Call) -> Failure {
     let status = StatusCode::UNAUTHORIZED.as_u16();
     let message = format!(
-        "{} failed: the ingest host refused its token, and the account host gave the same token again; check that the user may log in, or use another credential",
+        "{} failed: the ingest host refused its token, and the exchange or the credential gave the same token again; check that the user may log in, or use another credential",
         call.what
     );
     Failure::Answered {

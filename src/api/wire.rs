@@ -109,9 +109,14 @@ struct Claims {
     exp: Scalar,
 }
 
-/// When a JWT expires, given in seconds or in milliseconds. `None` if the token is not a JWT or has no expiry.
+/// When a JWT expires, given in seconds or in milliseconds; also one that stands behind `WIF.<provider>.`. `None` if the token is
+/// not a JWT or has no expiry.
 pub(crate) fn token_expiry(token: &str) -> Option<SystemTime> {
-    let payload = token.split('.').nth(1)?;
+    let of_workload = token
+        .strip_prefix("WIF.")
+        .and_then(|rest| rest.split_once('.'));
+    let jwt = of_workload.map_or(token, |(_, jwt)| jwt);
+    let payload = jwt.split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     let Object(claims) = serde_json::from_slice::<Object<Claims>>(&payload).ok()?;
     let Scalar::Number(exp) = claims.exp else {

@@ -10,9 +10,10 @@
 //! | [`OAuth`] | an access token from Snowflake's or an external OAuth server | `token-exchange` |
 //! | [`ProgrammaticAccessToken`] | the token itself | `token-exchange` |
 //! | [`SpcsToken`] | the token in the file of Snowpark Container Services | `token-exchange` |
+//! | [`WorkloadIdentity`] | the token with which a cloud or a cluster vouches for the workload | none |
 //!
 //! The exchange of a key pair follows "Snowpipe Streaming REST API endpoints"; the others were observed of the official SDK
-//! 1.9.1.
+//! 1.9.1. What [`WorkloadIdentity`] rests on is said there.
 //!
 //! For any other way to log in, implement [`Credential`]. This one gets its tokens from a vault:
 //!
@@ -52,6 +53,8 @@ mod pat;
 mod private_key;
 pub(crate) mod settings;
 mod spcs;
+mod token_file;
+mod workload_identity;
 
 #[cfg(test)]
 mod keypair_tests;
@@ -69,13 +72,16 @@ pub use self::keypair::KeyPair;
 pub use self::oauth::OAuth;
 pub use self::pat::ProgrammaticAccessToken;
 pub use self::spcs::SpcsToken;
+pub use self::workload_identity::WorkloadIdentity;
 use crate::base::time::TimeSource;
 use crate::http::Transport;
 pub use crate::types::secret::Secret;
+pub use crate::types::workload_identity::WorkloadIdentityProvider;
 
 const KEYPAIR_JWT: &str = "KEYPAIR_JWT";
 const OAUTH: &str = "OAUTH";
 const PROGRAMMATIC_ACCESS_TOKEN: &str = "PROGRAMMATIC_ACCESS_TOKEN";
+const WORKLOAD_IDENTITY_FEDERATION: &str = "WORKLOAD_IDENTITY_FEDERATION";
 
 /// The value of `Authorization` for the account host. `Debug` omits the token.
 #[derive(Debug, Clone)]
@@ -85,8 +91,8 @@ pub struct Bearer {
 }
 
 impl Bearer {
-    /// Creates a bearer token. `token_type` is the value of `X-Snowflake-Authorization-Token-Type`: `KEYPAIR_JWT`, `OAUTH` or
-    /// `PROGRAMMATIC_ACCESS_TOKEN`.
+    /// Creates a bearer token. `token_type` is the value of `X-Snowflake-Authorization-Token-Type`: `KEYPAIR_JWT`, `OAUTH`,
+    /// `PROGRAMMATIC_ACCESS_TOKEN` or `WORKLOAD_IDENTITY_FEDERATION`. If it is empty, the header is not sent.
     pub fn new(token: impl Into<Secret>, token_type: impl Into<Cow<'static, str>>) -> Self {
         Self {
             token: token.into(),
@@ -156,6 +162,13 @@ pub trait Credential: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether the client exchanges the bearer token for a token of the ingest host. The default is `true`. If it is `false`, the
+    /// client sends the bearer token itself to the ingest host, without its type, and asks for the next one before the `exp` of a
+    /// JWT, or after 55 minutes.
+    fn is_exchanged(&self) -> bool {
+        true
+    }
+
     /// The form fields of the request that exchanges `bearer` for a token scoped to `ingest_host`, before percent-encoding. The
     /// client sends the bearer token in `Authorization`.
     ///
@@ -201,6 +214,10 @@ impl<C: Credential + ?Sized> Credential for Arc<C> {
 
     fn role(&self) -> Option<&str> {
         (**self).role()
+    }
+
+    fn is_exchanged(&self) -> bool {
+        (**self).is_exchanged()
     }
 
     fn exchange_form(&self, bearer: &Bearer, ingest_host: &str) -> Vec<(&'static str, String)> {

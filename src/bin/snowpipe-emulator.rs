@@ -313,10 +313,13 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
     for token in credentials.access_tokens {
         builder = builder.access_token(token, None);
     }
+    for (provider, token) in credentials.workload_identities {
+        builder = builder.workload_identity(provider, token);
+    }
     let Some(path) = &options.data else {
         if !can_log_in {
             tracing::warn!(
-                "no client can log in: give --write-profile, --private-key, --oauth-client or --access-token"
+                "no client can log in: give --write-profile, --private-key, --oauth-client, --access-token or --workload-identity"
             );
         }
         let catalog = match script {

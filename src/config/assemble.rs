@@ -13,7 +13,7 @@ use super::settings::{
     ACCESS_TOKEN, ACCOUNT, APPLICATION, AUTHORIZATION, DATABASE, HOST, KEY, KEY_FILE,
     OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET, OAUTH_INCLUDE_SCOPE, OAUTH_REFRESH_TOKEN, OAUTH_SCOPE,
     OAUTH_TOKEN_ENDPOINT, PASSPHRASE, PORT, ROLE, SCHEMA, SCHEME, SPCS_TOKEN_PATH, Setting,
-    TOKEN_FILE, URL, USER, WAREHOUSE,
+    TOKEN_FILE, URL, USER, WAREHOUSE, WORKLOAD_IDENTITY_PROVIDER,
 };
 use super::{KeySource, Kind, OAuthParts, Profile, config};
 use crate::types::error::Result;
@@ -52,6 +52,9 @@ impl Profile {
             Kind::OAuth => profile.oauth = oauth(layers, &mut origins)?,
             Kind::AccessToken => profile.access_token = access_token(layers, &mut origins)?,
             Kind::TokenFile => profile.token_file = token_file(layers, &mut origins),
+            Kind::WorkloadIdentity(_) => {
+                profile.token_file = Some(workload_token_file(layers, &mut origins)?);
+            }
         }
         profile.origins = origins;
         profile.account_identifier()?;
@@ -83,8 +86,9 @@ fn kind(layers: &Layers, origins: &mut Origins) -> Result<Kind> {
         "OAUTH" | "OAUTH_CLIENT_CREDENTIALS" => oauth_kind(layers),
         "PAT" | "PROGRAMMATIC_ACCESS_TOKEN" => Ok(Kind::AccessToken),
         "SPCS" => Ok(Kind::TokenFile),
+        "WORKLOAD_IDENTITY" => workload_identity(layers, origins),
         _ => Err(config(format!(
-            "{} (from {}) must be JWT or SNOWFLAKE_JWT, OAUTH or OAUTH_CLIENT_CREDENTIALS, PAT or PROGRAMMATIC_ACCESS_TOKEN, or SPCS: streaming supports no other login",
+            "{} (from {}) must be JWT or SNOWFLAKE_JWT, OAUTH or OAUTH_CLIENT_CREDENTIALS, PAT or PROGRAMMATIC_ACCESS_TOKEN, SPCS, or WORKLOAD_IDENTITY: streaming supports no other login",
             AUTHORIZATION.key, named.origin
         ))),
     }
@@ -104,6 +108,23 @@ fn oauth_kind(layers: &Layers) -> Result<Kind> {
     } else {
         Ok(Kind::OAuth)
     }
+}
+
+fn workload_identity(layers: &Layers, origins: &mut Origins) -> Result<Kind> {
+    let provider = layers.read(&WORKLOAD_IDENTITY_PROVIDER, origins);
+    let provider = provider.ok_or_else(|| WORKLOAD_IDENTITY_PROVIDER.missing())?;
+    provider.parse().map(Kind::WorkloadIdentity)
+}
+
+/// The file of a workload identity's token. The drivers fetch the tokens of clouds themselves, and take one that is given.
+fn workload_token_file(layers: &Layers, origins: &mut Origins) -> Result<PathBuf> {
+    let file = layers.read(&TOKEN_FILE, origins).map(PathBuf::from);
+    file.ok_or_else(|| {
+        config(format!(
+            "a workload identity needs a file in which its token is renewed, because the token expires while the client runs; set {}",
+            TOKEN_FILE.names()
+        ))
+    })
 }
 
 /// Refuses credentials of another kind, unless they come from a later place than the setting that chose the kind.
@@ -250,6 +271,7 @@ impl Kind {
             Self::OAuth => "OAUTH",
             Self::AccessToken => "PAT",
             Self::TokenFile => "SPCS",
+            Self::WorkloadIdentity(_) => "WORKLOAD_IDENTITY",
         }
     }
 }

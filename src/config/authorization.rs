@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::types::secret::Secret;
 
 use crate::auth::settings::OAuthSettings;
+use crate::types::workload_identity::WorkloadIdentityProvider;
 
 /// The authorization of a profile with its settings. The key for [`KeyPair`](Self::KeyPair) stays in the profile.
 #[derive(Clone)]
@@ -17,4 +18,6 @@ pub(crate) enum Authorization {
     ProgrammaticAccessToken(Secret),
     /// The token in this file, which Snowpark Container Services write and replace.
     SpcsToken(PathBuf),
+    /// The token in this file, with which the provider vouches for the workload.
+    WorkloadIdentity(WorkloadIdentityProvider, PathBuf),
 }

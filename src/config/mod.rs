@@ -29,10 +29,13 @@ use self::endpoint::parse_url;
 use self::files::{read_small, warn_if_shared};
 pub use self::loader::ProfileLoader;
 pub use self::origin::Origin;
-use self::settings::{ACCESS_TOKEN, ACCOUNT, KEY, KEY_FILE, USER};
+use self::settings::{ACCESS_TOKEN, ACCOUNT, KEY, KEY_FILE, TOKEN_FILE, USER};
 use crate::auth::settings::OAuthSettings;
-use crate::auth::{Credential, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken};
+use crate::auth::{
+    Credential, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken, WorkloadIdentity,
+};
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::workload_identity::WorkloadIdentityProvider;
 
 /// The account and a way to log in.
 ///
@@ -50,7 +53,7 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// | `host`, `scheme`, `port` | `protocol` | `SNOWFLAKE_HOST`, `SNOWFLAKE_SCHEME`, `SNOWFLAKE_PORT` | the same in parts, if there is no `url`; without either, `https://<account>.snowflakecomputing.com` |
 /// | `database`, `schema` | | `SNOWFLAKE_DATABASE` or `DATABASE_NAME`, `SNOWFLAKE_SCHEMA` or `SCHEMA_NAME` | for the caller's own use |
 /// | `warehouse` | | `SNOWFLAKE_WAREHOUSE` | for SQL statements; streaming needs none |
-/// | `authorization_type` | `authenticator` | `SNOWFLAKE_AUTHORIZATION_TYPE` or `SNOWFLAKE_AUTHENTICATOR` | `JWT` (also `KEYPAIR_JWT`, `SNOWFLAKE_JWT`), the default; `OAUTH` (`OAUTH_CLIENT_CREDENTIALS`); `PAT` (`PROGRAMMATIC_ACCESS_TOKEN`); `SPCS` |
+/// | `authorization_type` | `authenticator` | `SNOWFLAKE_AUTHORIZATION_TYPE` or `SNOWFLAKE_AUTHENTICATOR` | `JWT` (also `KEYPAIR_JWT`, `SNOWFLAKE_JWT`), the default; `OAUTH` (`OAUTH_CLIENT_CREDENTIALS`); `PAT` (`PROGRAMMATIC_ACCESS_TOKEN`); `SPCS`; `WORKLOAD_IDENTITY` |
 /// | `private_key` | `private_key_raw` | `PRIVATE_KEY` or `SNOWFLAKE_PRIVATE_KEY`, `…_RAW` | JWT: RSA private key, PEM or the base64 inside it |
 /// | `private_key_file` | `private_key_path` | `PRIVATE_KEY_FILE` or `SNOWFLAKE_PRIVATE_KEY_FILE`, `…_PATH` | JWT: a file with the key instead |
 /// | `private_key_passphrase` | `private_key_file_pwd` | `PRIVATE_KEY_PASSPHRASE` or `SNOWFLAKE_PRIVATE_KEY_PASSPHRASE` | JWT: if the key is encrypted |
@@ -59,8 +62,9 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// | `oauth_token_endpoint` | `oauth_token_request_url` | `SNOWFLAKE_OAUTH_TOKEN_ENDPOINT` or `…_REQUEST_URL` | OAUTH: an external server; if absent, the account |
 /// | `oauth_scope`, `oauth_include_scope` | | `SNOWFLAKE_OAUTH_SCOPE`, `SNOWFLAKE_OAUTH_INCLUDE_SCOPE` | OAUTH: the scope instead of the one derived from the role; `false` for none |
 /// | `personal_access_token` | `token` | `SNOWFLAKE_PERSONAL_ACCESS_TOKEN` or `SNOWFLAKE_TOKEN` | PAT: the token |
-/// | `token_file_path` | | `SNOWFLAKE_TOKEN_FILE_PATH` | PAT: a file with the token instead; OAUTH without a client: a file in which the access token is renewed |
+/// | `token_file_path` | | `SNOWFLAKE_TOKEN_FILE_PATH` | PAT: a file with the token instead; OAUTH without a client, `WORKLOAD_IDENTITY`: a file in which the token is renewed |
 /// | `spcs_token_path` | | `SNOWFLAKE_SPCS_TOKEN_PATH`, before all other places | SPCS: the token file; `/snowflake/session/token` by default |
+/// | `workload_identity_provider` | | `SNOWFLAKE_WORKLOAD_IDENTITY_PROVIDER` | `WORKLOAD_IDENTITY`: `AWS`, `AZURE`, `GCP` or `OIDC`; the token is in `token_file_path`, and the role applies to SQL statements only |
 /// | `application` | | `SS_APPLICATION` | added to the user agent: 1 to 64 visible ASCII characters except `(`, `)` and `\` |
 ///
 /// Blank values count as absent, and unknown keys are ignored. Plain `http://` is allowed only for servers on this machine.
@@ -98,6 +102,8 @@ enum Kind {
     AccessToken,
     /// With a token in a file that another program renews.
     TokenFile,
+    /// With a token in such a file, made by this provider.
+    WorkloadIdentity(WorkloadIdentityProvider),
 }
 
 #[derive(Clone)]
@@ -268,6 +274,9 @@ impl Profile {
                 Arc::new(ProgrammaticAccessToken::new(token, self.role()))
             }
             Authorization::SpcsToken(file) => Arc::new(SpcsToken::new(file)),
+            Authorization::WorkloadIdentity(provider, file) => {
+                Arc::new(WorkloadIdentity::new(provider, file))
+            }
         })
     }
 
@@ -298,6 +307,11 @@ impl Profile {
                     .unwrap_or(Path::new(SpcsToken::DEFAULT_PATH))
                     .to_owned();
                 Ok(Authorization::SpcsToken(file))
+            }
+            Kind::WorkloadIdentity(provider) => {
+                let file = self.token_file.clone();
+                let file = file.ok_or_else(|| TOKEN_FILE.missing())?;
+                Ok(Authorization::WorkloadIdentity(provider, file))
             }
         }
     }

@@ -9,9 +9,10 @@ use super::settings::{
     ACCESS_TOKEN, APPLICATION, AUTHORIZATION, DATABASE, HOST, KEY, KEY_FILE, OAUTH_CLIENT_ID,
     OAUTH_CLIENT_SECRET, OAUTH_INCLUDE_SCOPE, OAUTH_REFRESH_TOKEN, OAUTH_SCOPE,
     OAUTH_TOKEN_ENDPOINT, PASSPHRASE, PORT, ROLE, SCHEMA, SCHEME, SPCS_TOKEN_PATH, Setting,
-    TOKEN_FILE, URL, USER, WAREHOUSE,
+    TOKEN_FILE, URL, USER, WAREHOUSE, WORKLOAD_IDENTITY_PROVIDER,
 };
 use super::{KeySource, Kind, Profile};
+use crate::types::workload_identity::WorkloadIdentityProvider;
 
 impl Profile {
     /// Sets the user.
@@ -140,6 +141,20 @@ impl Profile {
         self.token_file = Some(file.into());
         self.log_in_with(Kind::TokenFile)
             .set_here(&SPCS_TOKEN_PATH, &[&TOKEN_FILE])
+    }
+
+    /// Logs in with the token of a workload identity in this file, which is read again whenever a token is needed. Replaces any
+    /// other credential. [`WorkloadIdentity`](crate::auth::WorkloadIdentity) says what this rests on.
+    #[must_use]
+    pub fn with_workload_identity(
+        mut self,
+        provider: WorkloadIdentityProvider,
+        token_file: impl Into<PathBuf>,
+    ) -> Self {
+        self.token_file = Some(token_file.into());
+        self.log_in_with(Kind::WorkloadIdentity(provider))
+            .set_here(&WORKLOAD_IDENTITY_PROVIDER, &[])
+            .set_here(&TOKEN_FILE, &[&SPCS_TOKEN_PATH])
     }
 
     /// Sets the name of this program in the user agent.

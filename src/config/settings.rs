@@ -125,9 +125,14 @@ pub(super) const TOKEN_FILE: Setting =
     setting("token_file_path", &[], &["SNOWFLAKE_TOKEN_FILE_PATH"]);
 pub(super) const SPCS_TOKEN_PATH: Setting =
     setting("spcs_token_path", &[], &["SNOWFLAKE_SPCS_TOKEN_PATH"]);
+pub(super) const WORKLOAD_IDENTITY_PROVIDER: Setting = setting(
+    "workload_identity_provider",
+    &[],
+    &["SNOWFLAKE_WORKLOAD_IDENTITY_PROVIDER"],
+);
 pub(super) const APPLICATION: Setting = setting("application", &[], &["SS_APPLICATION"]);
 
-pub(super) const ALL: [&Setting; 24] = [
+pub(super) const ALL: [&Setting; 25] = [
     &ACCOUNT,
     &USER,
     &ROLE,
@@ -151,6 +156,7 @@ pub(super) const ALL: [&Setting; 24] = [
     &ACCESS_TOKEN,
     &TOKEN_FILE,
     &SPCS_TOKEN_PATH,
+    &WORKLOAD_IDENTITY_PROVIDER,
     &APPLICATION,
 ];
 

@@ -26,14 +26,19 @@ const PREFIX: &str = "SNOWPIPE_CONFORMANCE_";
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Config`] if the profile is incomplete or an experiment of [`Options::only`] does not exist, and any error of creating
-/// the schema. What happens later is in the report.
+/// [`ErrorKind::Config`] if the profile is incomplete or logs in with a workload identity, or if an experiment of [`Options::only`] does
+/// not exist, and any error of creating the schema. What happens later is in the report.
 pub async fn run(
     profile: &Profile,
     options: &Options,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<Report> {
     let chosen = chosen(options)?;
+    let credential = profile.credential()?;
+    if !credential.is_exchanged() {
+        let message = "the experiments exchange the credential for a token, which is not done with a workload identity: use a profile with a key pair, an access token or OAuth";
+        return Err(Error::new(ErrorKind::Config, message));
+    }
     let transport = transport(options)?;
     let mut place = new_place(&options.database);
     if let Some(schema) = &options.schema {
@@ -43,7 +48,7 @@ pub async fn run(
     hidden.name(&place.schema, "<schema>");
     let service = Service::new(
         profile.account_url()?,
-        profile.credential()?,
+        credential,
         Arc::clone(&transport),
         Arc::clone(&options.time),
         options.timeout,

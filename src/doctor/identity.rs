@@ -114,6 +114,10 @@ impl Identity {
                 "a token in a file that another program renews",
                 "check that the token file is the one that Snowflake mounts into the container",
             ),
+            Authorization::WorkloadIdentity(..) => (
+                "the token of a workload identity",
+                "check that DESC USER shows a WORKLOAD_IDENTITY with the provider, issuer and subject of the token, and that the token's audience is snowflakecomputing.com or in its OIDC_AUDIENCE_LIST",
+            ),
         };
         report.skip(
             Check::PrivateKey,

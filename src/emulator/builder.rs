@@ -23,6 +23,7 @@ use super::storage::interface::Storage;
 use super::storage::memory::MemoryStorage;
 use crate::types::answers::{Answers, MaxBody, ReplayedToken};
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::workload_identity::WorkloadIdentityProvider;
 
 /// Settings of an [`Emulator`], each with a default that works.
 #[derive(Debug)]
@@ -269,6 +270,17 @@ impl EmulatorBuilder {
     /// Lets a service of Snowpark Container Services log in with this token of its file.
     pub fn spcs_token(self, token: impl Into<Secret>) -> Self {
         self.token(Kind::AccessToken, token.into(), None)
+    }
+
+    /// Lets a workload log in with this token, without `WIF.` and the provider. If it is a JWT, until its `exp`; its signature is not
+    /// checked.
+    pub fn workload_identity(
+        self,
+        provider: WorkloadIdentityProvider,
+        token: impl Into<Secret>,
+    ) -> Self {
+        let token = format!("WIF.{provider}.{}", token.into().expose());
+        self.token(Kind::WorkloadIdentity, Secret::from(token), None)
     }
 
     fn token(mut self, kind: Kind, token: Secret, role: Option<&str>) -> Self {

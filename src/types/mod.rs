@@ -10,3 +10,4 @@ pub(crate) mod pipe;
 pub(crate) mod reject_window;
 pub(crate) mod secret;
 pub(crate) mod sql_names;
+pub(crate) mod workload_identity;

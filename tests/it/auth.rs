@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use snowpipe_streaming::auth::{
     Bearer, Credential, CredentialContext, CredentialError, KeyPair, OAuth,
-    ProgrammaticAccessToken, SpcsToken,
+    ProgrammaticAccessToken, SpcsToken, WorkloadIdentity, WorkloadIdentityProvider,
 };
 use snowpipe_streaming::emulator::{EmulatorBuilder, Endpoint, Fault};
 use snowpipe_streaming::time::TokioClock;
@@ -24,6 +24,7 @@ const SECRET: &str = "the client's secret";
 const FIRST_REFRESH: &str = "the first refresh token";
 const PAT: &str = "a programmatic access token";
 const SPCS: &str = "a container's token";
+const WORKLOAD: &str = "a-workload's-token";
 
 /// An account that accepts all credentials of these tests.
 fn account(emulator: EmulatorBuilder) -> EmulatorBuilder {
@@ -33,6 +34,7 @@ fn account(emulator: EmulatorBuilder) -> EmulatorBuilder {
         .access_token(PAT, Some("LOADER"))
         .external_token("from elsewhere", None)
         .spcs_token(SPCS)
+        .workload_identity(WorkloadIdentityProvider::Oidc, WORKLOAD)
 }
 
 fn by_refresh() -> OAuth {
@@ -78,13 +80,16 @@ async fn rows_land_with_every_credential() {
     lands(ProgrammaticAccessToken::new(PAT, Some("LOADER"))).await;
     let file = token_file(SPCS);
     lands(SpcsToken::new(file.path())).await;
+    let file = token_file(WORKLOAD);
+    let provider = WorkloadIdentityProvider::Oidc;
+    lands(WorkloadIdentity::new(provider, file.path())).await;
     let shared: Arc<dyn Credential> = Arc::new(ProgrammaticAccessToken::new(PAT, None));
     lands(shared).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn rows_land_with_the_credential_a_profile_describes() {
-    let file = token_file(SPCS);
+    let (file, workload) = (token_file(SPCS), token_file(WORKLOAD));
     let cases = [
         json!({
             "authorization_type": "OAUTH",
@@ -101,6 +106,11 @@ async fn rows_land_with_the_credential_a_profile_describes() {
         }),
         json!({ "authorization_type": "PAT", "personal_access_token": PAT }),
         json!({ "authorization_type": "SPCS", "spcs_token_path": file.path() }),
+        json!({
+            "authorization_type": "WORKLOAD_IDENTITY",
+            "workload_identity_provider": "oidc",
+            "token_file_path": workload.path(),
+        }),
     ];
     for mut settings in cases {
         settings["account"] = json!("EMULATOR");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use snowpipe_streaming::auth::{
     Bearer, Credential, CredentialContext, CredentialError, OAuth, ProgrammaticAccessToken,
-    SpcsToken,
+    SpcsToken, WorkloadIdentity, WorkloadIdentityProvider,
 };
 use snowpipe_streaming::transport::{
     Request, Response, Transport, TransportError, TransportErrorKind,
@@ -147,6 +147,41 @@ async fn an_spcs_token_is_exchanged_as_an_access_token_without_a_role() {
         stage.seen(Call::Token)[0].text(),
         format!("{EXCHANGE}&scope=127.0.0.1{ACCESS_TOKEN}")
     );
+}
+
+/// As in the source of Snowflake's Openflow, which sends no type; to the account host it goes as documented for the SQL API.
+#[tokio::test]
+async fn a_workload_identity_is_sent_to_both_hosts_and_not_exchanged() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, " workload-text\n").unwrap();
+    for (provider, bearer) in [
+        (
+            WorkloadIdentityProvider::Aws,
+            "Bearer WIF.AWS.workload-text",
+        ),
+        (
+            WorkloadIdentityProvider::Azure,
+            "Bearer WIF.AZURE.workload-text",
+        ),
+        (
+            WorkloadIdentityProvider::Gcp,
+            "Bearer WIF.GCP.workload-text",
+        ),
+        (
+            WorkloadIdentityProvider::Oidc,
+            "Bearer WIF.OIDC.workload-text",
+        ),
+    ] {
+        let stage = Stage::new().await;
+        let credential = WorkloadIdentity::new(provider, file.path());
+        connect(&stage, credential).await.unwrap();
+        let typed = [
+            (Call::Hostname, "WORKLOAD_IDENTITY_FEDERATION"),
+            (Call::Status, "none"),
+        ];
+        let expected = typed.map(|(call, kind)| (call, bearer.to_owned(), kind.to_owned()));
+        assert_eq!(shown(&stage), expected);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use snowpipe_streaming::Profile;
-use snowpipe_streaming::auth::{Bearer, Credential, OAuth, ProgrammaticAccessToken, SpcsToken};
+use snowpipe_streaming::auth::{
+    Bearer, Credential, OAuth, ProgrammaticAccessToken, SpcsToken, WorkloadIdentity,
+    WorkloadIdentityProvider,
+};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder};
 use tracing::Level;
 
@@ -12,7 +15,7 @@ use crate::scripted_server::{Call, Stage, builder, everything, json, refusal, te
 use crate::support::{World, row};
 use crate::trace::Trace;
 
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "client-secret-71",
     "refresh-first-72",
     "refresh-next-73",
@@ -20,6 +23,7 @@ const SECRETS: [&str; 9] = [
     "access-token-75",
     "pat-token-76",
     "spcs-token-77",
+    "workload-token-79",
     "scoped-first-78",
     // `printf %s 'client-id:client-secret-71' | base64`
     "Y2xpZW50LWlkOmNsaWVudC1zZWNyZXQtNzE=",
@@ -71,7 +75,10 @@ async fn no_credential_reveals_its_secrets() {
     let trace = Trace::of(Level::TRACE);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "spcs-token-77").unwrap();
-    let credentials: [(Arc<dyn Credential>, &str); 4] = [
+    let workload = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&workload, "workload-token-79").unwrap();
+    let provider = WorkloadIdentityProvider::Oidc;
+    let credentials: [(Arc<dyn Credential>, &str); 5] = [
         (
             Arc::new(OAuth::client_credentials("client-id", "client-secret-71")),
             "client-secret-71",
@@ -89,6 +96,10 @@ async fn no_credential_reveals_its_secrets() {
             "",
         ),
         (Arc::new(SpcsToken::new(file.path())), ""),
+        (
+            Arc::new(WorkloadIdentity::new(provider, workload.path())),
+            "",
+        ),
     ];
     let bearer = Bearer::new("pat-token-76", "OAUTH");
     let mut output = format!("{bearer:?} {:?}", emulator());
@@ -149,4 +160,5 @@ fn emulator() -> EmulatorBuilder {
         .access_token("pat-token-76", None)
         .external_token("access-token-74", None)
         .spcs_token("spcs-token-77")
+        .workload_identity(WorkloadIdentityProvider::Oidc, "workload-token-79")
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::answers::{Answers, POINTS};
+use snowpipe_streaming::auth::WorkloadIdentityProvider;
 use snowpipe_streaming::conformance::{self, Options, Report, Soak};
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{
@@ -248,6 +250,25 @@ async fn what_changed_between_two_reports_is_listed() {
         ]
     );
     assert_eq!(conformance::compare(&before, &before), []);
+}
+
+/// The experiments ask about the exchange of tokens. The soak needs none.
+#[tokio::test(start_paused = true)]
+async fn a_workload_identity_soaks_and_carries_out_no_experiment() {
+    const PROVIDER: WorkloadIdentityProvider = WorkloadIdentityProvider::Oidc;
+    let account = Account::with(|e| e.workload_identity(PROVIDER, "token"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "token").unwrap();
+    let profile = account.emulator.profile().unwrap();
+    let profile = profile.with_workload_identity(PROVIDER, file.path());
+    let error = conformance::run(&profile, &account.options(), pending()).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert_eq!(account.emulator.log().len(), 0);
+    let soak = Soak::new(Duration::from_secs(30));
+    let report = conformance::soak(&profile, &account.options(), &soak, pending()).await;
+    let report = report.unwrap();
+    assert!(report.is_exact() && report.appended > 0, "{report}");
 }
 
 #[tokio::test(start_paused = true)]

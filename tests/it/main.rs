@@ -85,3 +85,4 @@ mod support;
 mod tls;
 mod tokens;
 mod trace;
+mod workload_identity;

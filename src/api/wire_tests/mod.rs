@@ -101,6 +101,8 @@ fn the_expiry_of_a_token_is_read_in_seconds_and_milliseconds() {
         expiry_of(r#"{"exp":2000000000.5}"#),
         Some(end + Duration::from_millis(500))
     );
+    let of_workload = token_expiry(&format!("WIF.OIDC.{JWT}"));
+    assert_eq!(of_workload, Some(from_literal));
 }
 
 #[test]
@@ -118,7 +120,7 @@ fn a_token_without_a_valid_expiry_has_none() {
     ] {
         assert_eq!(expiry_of(claims), None, "{claims}");
     }
-    for token in ["", "opaque", "a.b.c", "a.%.c", "."] {
+    for token in ["", "opaque", "a.b.c", "a.%.c", ".", "WIF.", "WIF.OIDC"] {
         assert_eq!(token_expiry(token), None, "{token}");
     }
 }

@@ -1,16 +1,16 @@
-//! OAuth clients and access tokens from the command line, the environment or files.
+//! OAuth clients, access tokens and workload identities from the command line, the environment or files.
 
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
-use snowpipe_streaming::auth::Secret;
+use snowpipe_streaming::auth::{Secret, WorkloadIdentityProvider};
 use zeroize::Zeroizing;
 
 use crate::named;
 
-/// The options for OAuth clients and access tokens. Other users of the machine can read a command line, but neither the
+/// The options for OAuth clients, access tokens and workload identities. Other users of the machine can read a command line, but neither the
 /// environment nor a file with restricted permissions.
 #[derive(Debug, Args)]
 pub(crate) struct CredentialOptions {
@@ -41,6 +41,20 @@ pub(crate) struct CredentialOptions {
     /// A file of programmatic access tokens, one a line; may be given several times.
     #[arg(long, value_name = "FILE")]
     access_token_file: Vec<PathBuf>,
+
+    /// A token with which a workload logs in, behind its provider AWS, AZURE, GCP or OIDC; may be given several times. Other users of
+    /// the machine can read a command line: prefer the environment, with one token a line, or a file.
+    #[arg(
+        long,
+        value_name = "PROVIDER:TOKEN",
+        env = "SNOWPIPE_EMULATOR_WORKLOAD_IDENTITY",
+        hide_env_values = true
+    )]
+    workload_identity: Vec<Secret>,
+
+    /// A file of tokens of workloads, one PROVIDER:TOKEN a line; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    workload_identity_file: Vec<PathBuf>,
 }
 
 /// The credentials from the options.
@@ -48,11 +62,14 @@ pub(crate) struct Credentials {
     /// The ids and secrets of OAuth clients.
     pub(crate) oauth_clients: Vec<(String, Secret)>,
     pub(crate) access_tokens: Vec<Secret>,
+    pub(crate) workload_identities: Vec<(WorkloadIdentityProvider, Secret)>,
 }
 
 impl Credentials {
     pub(crate) fn is_empty(&self) -> bool {
-        self.oauth_clients.is_empty() && self.access_tokens.is_empty()
+        self.oauth_clients.is_empty()
+            && self.access_tokens.is_empty()
+            && self.workload_identities.is_empty()
     }
 }
 
@@ -69,9 +86,16 @@ impl CredentialOptions {
             &self.access_token,
             &self.access_token_file,
         )?;
+        let workloads = entries(
+            "the workload identities",
+            &self.workload_identity,
+            &self.workload_identity_file,
+        )?;
+        let workloads = workloads.iter().map(workload_identity);
         Ok(Credentials {
             oauth_clients: clients.collect::<Result<_, _>>()?,
             access_tokens,
+            workload_identities: workloads.collect::<Result<_, _>>()?,
         })
     }
 }
@@ -106,5 +130,17 @@ fn oauth_client(text: &Secret) -> Result<(String, Secret), &'static str> {
             Ok((id.to_owned(), secret.into()))
         }
         _ => Err("an OAuth client is not ID:SECRET: write its id, a colon and its secret"),
+    }
+}
+
+/// Splits `PROVIDER:TOKEN`. The error does not contain the text, which may be the token.
+fn workload_identity(text: &Secret) -> Result<(WorkloadIdentityProvider, Secret), &'static str> {
+    let split = text.expose().split_once(':');
+    let read = split.and_then(|(provider, token)| Some((provider.parse().ok()?, token)));
+    match read {
+        Some((provider, token)) if !token.is_empty() => Ok((provider, token.into())),
+        _ => Err(
+            "a workload identity is not PROVIDER:TOKEN: write AWS, AZURE, GCP or OIDC, a colon and the token",
+        ),
     }
 }

@@ -8,9 +8,11 @@ use tempfile::TempDir;
 use super::{FINGERPRINT, KEYS, refused};
 use crate::base::mutated::mutated_text;
 use crate::config::Profile;
+use crate::config::authorization::Authorization;
 use crate::config::loader::ProfileLoader;
 use crate::config::origin::Origin;
 use crate::types::error::Result;
+use crate::types::workload_identity::WorkloadIdentityProvider;
 
 const CONFIG: &str = include_str!("../../../tests/fixtures/profiles/config.toml");
 const CONNECTIONS: &str = include_str!("../../../tests/fixtures/profiles/connections.toml");
@@ -61,6 +63,28 @@ fn the_default_connection_of_the_cli_is_found() {
     };
     assert_eq!(profile.origin("private_key_file"), Some(&from));
     assert_eq!(profile.origin("authorization_type"), Some(&from));
+}
+
+/// As Snowflake's drivers write it ("Workload identity federation").
+#[test]
+fn a_connection_may_log_in_with_a_workload_identity() {
+    let text = r#"[k8s]
+account = "my_org-other"
+authenticator = "WORKLOAD_IDENTITY"
+workload_identity_provider = "OIDC"
+token_file_path = "~/token""#;
+    let home = Home::with(&[("connections.toml", text)]);
+    let loader = Profile::loader().connection("k8s");
+    let profile = home.load(loader.clone(), &[]).unwrap();
+    let kind = WorkloadIdentityProvider::Oidc;
+    let Ok(Authorization::WorkloadIdentity(provider, file)) = profile.authorization() else {
+        panic!("{profile:?}");
+    };
+    assert_eq!((provider, file), (kind, home.0.path().join("token")));
+    let variable = "SNOWFLAKE_CONNECTIONS_K8S_WORKLOAD_IDENTITY_PROVIDER";
+    let profile = home.load(loader, &[(variable, "AWS")]).unwrap();
+    let origin = profile.origin("workload_identity_provider");
+    assert_eq!(origin, Some(&Origin::Variable(variable.to_owned())));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::auth::settings::OAuthSettings;
 use crate::config::Profile;
 use crate::config::authorization::Authorization;
 use crate::types::error::Result;
+use crate::types::workload_identity::WorkloadIdentityProvider;
 
 fn authorization(profile: Result<Profile>) -> Authorization {
     profile.unwrap().authorization().unwrap()
@@ -60,6 +61,7 @@ fn unsupported_authorizations_are_refused_with_the_supported_ones() {
                 "OAUTH",
                 "PAT",
                 "SPCS",
+                "WORKLOAD_IDENTITY",
             ],
         );
     }
@@ -177,6 +179,51 @@ fn a_container_uses_the_token_file_of_the_platform() {
             "token_file_path",
         ],
     );
+}
+
+#[test]
+fn a_workload_identity_has_a_provider_and_a_token_file() {
+    let workload = |profile: Result<Profile>| match authorization(profile) {
+        Authorization::WorkloadIdentity(provider, file) => (provider.as_str(), file),
+        _ => panic!("not a workload identity"),
+    };
+    let kind = r#""authorization_type": "Workload_Identity""#;
+    for (given, provider) in [
+        ("aws", "AWS"),
+        ("Azure", "AZURE"),
+        ("GCP", "GCP"),
+        ("OIDC", "OIDC"),
+    ] {
+        let more =
+            format!(r#"{kind}, "workload_identity_provider": "{given}", "token_file_path": "/t""#);
+        assert_eq!(workload(without_user(&more)), (provider, "/t".into()));
+    }
+    let variables = env(&[
+        ("SNOWFLAKE_ACCOUNT", "a"),
+        ("SNOWFLAKE_AUTHENTICATOR", "WORKLOAD_IDENTITY"),
+        ("SNOWFLAKE_WORKLOAD_IDENTITY_PROVIDER", "OIDC"),
+        ("SNOWFLAKE_TOKEN_FILE_PATH", "/t"),
+    ]);
+    assert_eq!(workload(variables), ("OIDC", "/t".into()));
+    let provider = r#""workload_identity_provider": "OIDC""#;
+    for (more, words) in [
+        (kind.to_owned(), "workload_identity_provider is missing"),
+        (
+            format!(r#"{kind}, "workload_identity_provider": "GITHUB""#),
+            "must be AWS, AZURE, GCP or OIDC",
+        ),
+        (format!("{kind}, {provider}"), "token_file_path"),
+        (
+            format!(r#"{kind}, {provider}, "personal_access_token": "hush""#),
+            "authorization_type is WORKLOAD_IDENTITY",
+        ),
+    ] {
+        let error = refused(without_user(&more), &[words]);
+        assert!(!error.to_string().contains("hush"));
+    }
+    let key = json(&format!(r#""private_key_file": "{KEYS}/rsa_p8.pem""#)).unwrap();
+    let here = key.with_workload_identity(WorkloadIdentityProvider::Gcp, "/here");
+    assert_eq!(workload(Ok(here)), ("GCP", "/here".into()));
 }
 
 #[test]

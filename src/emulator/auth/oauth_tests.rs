@@ -2,11 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Value, json};
 
 use crate::emulator::rig::{Client, START, answered, code, jwt, read, settings};
+use crate::types::workload_identity::WorkloadIdentityProvider;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -246,4 +249,41 @@ fn every_answer_has_the_servers_time() {
         .unwrap();
     let answer = answered(client.emulator.handle(far, request));
     assert_eq!(answer.headers().get("date"), None, "a year of five digits");
+}
+
+/// The token of a workload is known by its beginning, goes to both hosts, and is not exchanged.
+#[test]
+fn a_workload_identity_is_taken_by_both_hosts_until_it_expires() {
+    let jwt = |exp: u64| {
+        let claims = URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{exp}}}"#));
+        format!("e30.{claims}.c2ln")
+    };
+    let (good, old) = (jwt(START + 60), jwt(START));
+    let mut client = Client::of(
+        settings()
+            .workload_identity(WorkloadIdentityProvider::Oidc, good.as_str())
+            .workload_identity(WorkloadIdentityProvider::Oidc, old.as_str())
+            .workload_identity(WorkloadIdentityProvider::Aws, "opaque"),
+    );
+    let oidc = format!("WIF.OIDC.{good}");
+    for (token, status) in [
+        (oidc.clone(), 200),
+        ("WIF.AWS.opaque".to_owned(), 200),
+        (format!("WIF.OIDC.{old}"), 401),
+        ("WIF.OIDC.opaque".to_owned(), 401),
+        (format!("WIF.AWS.{good}"), 401),
+        ("WIF.".to_owned(), 401),
+        (good.clone(), 401),
+    ] {
+        client.token.clone_from(&token);
+        assert_eq!(client.try_open("c", "{}").0, status, "{token}");
+    }
+    let form = [("grant_type", EXCHANGE), ("scope", "127.0.0.1")];
+    assert_eq!(client.exchanged(&oidc, "", &form).0, 400);
+    let typed = |kind| client.exchanged(&oidc, kind, &form).0;
+    assert_eq!(typed("WORKLOAD_IDENTITY_FEDERATION"), 400);
+    assert_eq!(typed("OAUTH"), 401);
+    client.token.clone_from(&oidc);
+    client.pass(60_000);
+    assert_eq!(client.try_open("c", "{}").0, 401);
 }
