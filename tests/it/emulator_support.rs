@@ -147,7 +147,9 @@ fn pipes() {
             .strip_suffix("STREAM")
             .map_or(pipe.clone(), |start| format!("{start}{STREAM}"));
         check(
-            &format!("{TABLE} CREATE PIPE D.S.P AS COPY INTO D.S.T {pipe};"),
+            &format!(
+                "CREATE SEQUENCE D.S.Q; CREATE TABLE D.S.T (A NUMBER, B NUMBER); CREATE PIPE D.S.P AS COPY INTO D.S.T {pipe};"
+            ),
             is_refused(verdict),
         );
     }

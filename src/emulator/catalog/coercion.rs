@@ -19,7 +19,7 @@ use crate::types::answers::{
 const MAX_VARCHAR: u32 = 134_217_728;
 pub(crate) const DEFAULT_VARCHAR: u32 = 16_777_216;
 const MAX_BINARY: u32 = 67_108_864;
-const DEFAULT_BINARY: u32 = 8_388_608;
+pub(crate) const DEFAULT_BINARY: u32 = 8_388_608;
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::columns::Column;
 use super::fields::Fields;
 use super::row_error::RowError;
 use super::rules::Rules;
-use super::tables::{Mapping, MatchBy, Pipe, Selected, Table};
+use super::tables::{Given, Mapping, MatchBy, Pipe, Selected, Table};
 use crate::types::answers::UnknownKey;
 
 impl Table {
@@ -49,29 +49,32 @@ impl Table {
                 self.fill(at, |_, column| {
                     let exact = fields.get(&column.name);
                     match exact.or_else(|| in_any_case(&column.name)) {
-                        Some(raw) => column.land_field(raw, rules),
-                        None => Ok(None),
+                        Some(raw) => column.land_field(raw, rules).map(Given::from),
+                        None => Ok(Given::Default),
                     }
                 })
             }
             Mapping::WholeRow => self.fill(at, |_, column| {
                 let row = Input::Nested(row.trim().into());
-                column.land(&row, rules).map(Some)
+                column.land(&row, rules).map(Given::Value)
             }),
             Mapping::Transform(transform) => {
                 let cells = transform.program.cells(row, now)?;
                 self.fill(at, |position, column| {
                     let mut pairs = transform.columns.iter().zip(&cells);
-                    match pairs.find(|(column, _)| **column == position) {
-                        Some((_, (cell, of))) => column.land_cell(cell, *of, rules).map(Some),
-                        None => Ok(rules.omitted_cell()),
+                    if let Some((_, (cell, of))) = pairs.find(|(column, _)| **column == position) {
+                        return column.land_cell(cell, *of, rules).map(Given::Value);
                     }
+                    let mut numbers = transform.numbers.iter();
+                    let number = numbers.find(|(column, _)| *column == position);
+                    let number = number.map(|(_, sequence)| Given::Number(sequence));
+                    Ok(number.unwrap_or_else(|| rules.omitted_cell().into()))
                 })
             }
             Mapping::Select(items) => self.fill(at, |position, column| {
                 match items.iter().find(|item| item.column == position) {
-                    Some(item) => item.land(column, row, &fields, rules).map(Some),
-                    None => Ok(rules.omitted_cell()),
+                    Some(item) => item.land(column, row, &fields, rules).map(Given::Value),
+                    None => Ok(rules.omitted_cell().into()),
                 }
             }),
         }
@@ -93,38 +96,34 @@ impl Table {
     }
 
     /// A cell for each column: what `value` finds for it, or its default at a time in a zone.
-    pub(crate) fn fill(
-        &self,
+    pub(crate) fn fill<'a>(
+        &'a self,
         (now, zone): (SystemTime, AccountZone),
-        mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, RowError>,
+        mut value: impl FnMut(usize, &Column) -> Result<Given<'a>, RowError>,
     ) -> Result<Vec<Cell>, RowError> {
         let mut cells = Vec::with_capacity(self.columns.len());
         // A row that is rejected takes no number.
         let mut numbered = Vec::new();
         for (position, column) in self.columns.iter().enumerate() {
-            let cell = match value(position, column) {
-                Ok(Some(cell)) => cell,
-                Ok(None) if column.sequence().is_some() => {
-                    numbered.push(column);
+            let given = value(position, column).map_err(|why| why.in_column(&column.name))?;
+            let cell = match (given, column.sequence()) {
+                (Given::Value(cell), _) => cell,
+                (Given::Number(sequence), _) | (Given::Default, Some(sequence)) => {
+                    numbered.push((position, column, sequence));
                     cells.push(Cell::Null);
                     continue;
                 }
-                Ok(None) => column.default_cell(now, zone)?,
-                Err(why) => return Err(why.in_column(&column.name)),
+                (Given::Default, None) => column.default_cell(now, zone)?,
             };
             if cell == Cell::Null && !column.nullable {
                 return Err(RowError::null().in_column(&column.name));
             }
             cells.push(cell);
         }
-        for column in numbered {
-            let number = column.default_cell(now, zone);
+        for (position, column, sequence) in numbered {
+            let number = sequence.take(column.data_type);
             let number = number.map_err(|why| why.in_column(&column.name))?;
-            let position = self
-                .columns
-                .iter()
-                .position(|other| std::ptr::eq(other, column));
-            if let Some(cell) = position.and_then(|position| cells.get_mut(position)) {
+            if let Some(cell) = cells.get_mut(position) {
                 *cell = number;
             }
         }

@@ -68,6 +68,31 @@ pub struct Pipe {
     pub(crate) rules: Rules,
 }
 
+impl Pipe {
+    /// The sequences that its select list takes numbers from.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = &Sequence> {
+        let numbers = match &self.mapping {
+            Mapping::Transform(transform) => transform.numbers.as_slice(),
+            _ => &[],
+        };
+        numbers.iter().map(|(_, sequence)| sequence)
+    }
+}
+
+/// What a row, or the statement that inserts it, has for a column.
+pub(crate) enum Given<'a> {
+    Value(Cell),
+    Default,
+    /// The next number of a sequence.
+    Number(&'a Sequence),
+}
+
+impl From<Option<Cell>> for Given<'_> {
+    fn from(cell: Option<Cell>) -> Self {
+        cell.map_or(Self::Default, Self::Value)
+    }
+}
+
 /// A table.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

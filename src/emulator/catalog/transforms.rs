@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::cell::Cell;
 use super::coercion::DataType;
 use super::row_error::RowError;
+use super::sequences::Sequence;
 
 /// Computes the values of a select list.
 pub(crate) trait Program: fmt::Debug + Send + Sync {
@@ -31,11 +32,15 @@ pub struct Transform {
     /// The positions of the columns in their table, in the order of the select list.
     pub(crate) columns: Vec<usize>,
     pub(crate) program: Arc<dyn Program>,
+    /// The columns that take the next number of a sequence.
+    pub(crate) numbers: Vec<(usize, Sequence)>,
 }
 
 impl PartialEq for Transform {
     fn eq(&self, other: &Self) -> bool {
-        self.columns == other.columns && self.program.text() == other.program.text()
+        self.columns == other.columns
+            && self.program.text() == other.program.text()
+            && self.numbers == other.numbers
     }
 }
 

@@ -43,6 +43,14 @@ pub(crate) struct Destination<'a> {
     pub(crate) at_ms: u64,
 }
 
+impl Destination<'_> {
+    /// Whether rows take numbers from sequences.
+    fn takes_numbers(&self) -> bool {
+        let mut sequences = self.table.sequences().chain(self.pipe.sequences());
+        sequences.next().is_some()
+    }
+}
+
 /// The names that rejected rows share.
 struct Names {
     pipe: Arc<str>,
@@ -148,7 +156,7 @@ fn land_all(pieces: &[Piece<'_>], destination: Destination<'_>, names: &Names) -
     let helpers = match bytes / PIECE {
         0 | 1 => 0,
         // Numbers are given in the order of the rows.
-        _ if destination.table.sequences().next().is_some() => 0,
+        _ if destination.takes_numbers() => 0,
         // The number of cores is read from files: only asked for where it counts.
         most => thread::available_parallelism().map_or(0, |cores| most.min(cores.get()) - 1),
     };

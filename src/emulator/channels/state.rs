@@ -403,7 +403,8 @@ impl State {
         let Some(landed) = channel.land(due_ms, destination) else {
             return Ok(());
         };
-        numbers::keep(table.sequences(), self.storage.as_mut())?;
+        let sequences = table.sequences().chain(pipe.sequences());
+        numbers::keep(sequences, self.storage.as_mut())?;
         self.storage.commit(&Commit {
             record: &landed.record,
             table: &pipe.table,

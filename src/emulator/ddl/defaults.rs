@@ -20,7 +20,7 @@ use crate::emulator::catalog::columns::{Column, ColumnDefault, Computed};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::rules::Rules;
 use crate::emulator::catalog::sequences::Sequence;
-use crate::emulator::catalog::tables::{Table, folded};
+use crate::emulator::catalog::tables::{Pipe, Table, folded};
 use crate::emulator::sql::names::identifier;
 use crate::emulator::sql::transforms;
 
@@ -61,16 +61,13 @@ pub(super) fn default(
         Expr::Identifier(ident) if NOW.contains(&ident.value.to_uppercase().as_str()) => {
             return Ok(ColumnDefault::CurrentTimestamp);
         }
-        Expr::CompoundIdentifier(parts) => {
-            let mut parts: Vec<String> = parts
-                .iter()
-                .map(|part| identifier(&part.value, part.quote_style))
-                .collect();
-            if parts.pop().is_some_and(|last| last == "NEXTVAL") && !parts.is_empty() {
-                return sequence(parts, scope, at).map(ColumnDefault::Sequence);
+        Expr::CompoundIdentifier(_) => match next_value(value) {
+            Some(parts) => {
+                let sequence = sequence(parts, (scope.session, scope.sequences), at)?;
+                return Ok(ColumnDefault::Sequence(sequence));
             }
-            return computed(value, column, scope, at);
-        }
+            None => return computed(value, column, scope, at),
+        },
         Expr::UnaryOp {
             op: UnaryOperator::Minus,
             expr,
@@ -131,9 +128,27 @@ fn computed(
     })
 }
 
-fn sequence(parts: Vec<String>, scope: Scope<'_>, at: Location) -> Result<Sequence, DdlError> {
-    let name = scope.session.object(parts, at)?;
-    let found = scope.sequences.get(&folded(&name)).cloned();
+/// The parts of the name of a sequence before `.NEXTVAL`.
+pub(super) fn next_value(value: &Expr) -> Option<Vec<String>> {
+    let Expr::CompoundIdentifier(parts) = value else {
+        return None;
+    };
+    let parts = parts.iter();
+    let mut parts: Vec<String> = parts
+        .map(|part| identifier(&part.value, part.quote_style))
+        .collect();
+    let last = parts.pop()?;
+    (last == "NEXTVAL" && !parts.is_empty()).then_some(parts)
+}
+
+/// The sequence of a name.
+pub(super) fn sequence(
+    parts: Vec<String>,
+    (session, known): (&Session, &BTreeMap<ObjectName, Sequence>),
+    at: Location,
+) -> Result<Sequence, DdlError> {
+    let name = session.object(parts, at)?;
+    let found = known.get(&folded(&name)).cloned();
     found.ok_or_else(|| {
         let text = format!("there is no sequence {}: create it before", name.name);
         DdlError::at(at, text).with_code(ErrorCode::NO_OBJECT)
@@ -263,6 +278,12 @@ impl Run<'_> {
         if let Some(table) = self.catalog.tables().find(takes) {
             let (table, name) = (&table.name.name, name.name);
             let text = format!("table {table} takes numbers from sequence {name}: drop it before");
+            return Err(DdlError::at(at, text));
+        }
+        let takes = |pipe: &&Pipe| pipe.sequences().any(|taken| taken.name() == known);
+        if let Some(pipe) = self.catalog.pipes().find(takes) {
+            let (pipe, name) = (&pipe.name.name, name.name);
+            let text = format!("pipe {pipe} takes numbers from sequence {name}: drop it before");
             return Err(DdlError::at(at, text));
         }
         if self.catalog.sequences.remove(&folded(&name)).is_none() && !keep {

@@ -7,6 +7,7 @@ use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token};
 
+use super::defaults::{next_value, sequence};
 use super::script::Cursor;
 use super::session::Session;
 use super::statements::DdlError;
@@ -89,13 +90,9 @@ pub(crate) fn read(
         }
         (Some(Source::Computed(items, list_at)), None) => {
             let columns = columns(items.len(), listed, table);
-            Mapping::Transform(Transform {
-                columns: columns.map_err(|why| DdlError::at(at, why))?,
-                program: Arc::new(
-                    transforms::compile(&items, catalog.zone(), catalog.answers.functions)
-                        .map_err(|why| DdlError::at(list_at, why.reason()))?,
-                ),
-            })
+            let columns = columns.map_err(|why| DdlError::at(at, why))?;
+            let assigned: Vec<(usize, Expr)> = columns.into_iter().zip(items).collect();
+            Mapping::Transform(transform(assigned, list_at, session, catalog)?)
         }
         (Some(Source::Select(_) | Source::Computed(..)), Some(_)) => {
             return Err(DdlError::at(
@@ -123,6 +120,37 @@ pub(crate) fn read(
         definition: Some(definition),
         rules: Rules::default(),
     }))
+}
+
+/// What computes the values of columns.
+fn transform(
+    assigned: Vec<(usize, Expr)>,
+    list_at: Location,
+    session: &Session,
+    catalog: &Catalog,
+) -> Result<Transform, DdlError> {
+    let (mut columns, mut items, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+    for (column, item) in assigned {
+        if let Some(parts) = next_value(&item) {
+            let sequence = sequence(parts, (session, &catalog.sequences), list_at)?;
+            numbers.push((column, sequence));
+        } else {
+            columns.push(column);
+            items.push(item);
+        }
+    }
+    if items.is_empty() {
+        return Err(DdlError::at(
+            list_at,
+            "a select list of nothing but NEXTVAL reads no row",
+        ));
+    }
+    let program = transforms::compile(&items, catalog.zone(), catalog.answers.functions);
+    Ok(Transform {
+        columns,
+        program: Arc::new(program.map_err(|why| DdlError::at(list_at, why.reason()))?),
+        numbers,
+    })
 }
 
 /// The first column beside those of a list whose default takes numbers from CREATE SEQUENCE.

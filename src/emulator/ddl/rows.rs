@@ -12,7 +12,7 @@ use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::columns::Column;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::row_error::RowError;
-use crate::emulator::catalog::tables::{Table, kept_as};
+use crate::emulator::catalog::tables::{Given, Table, kept_as};
 
 const NO_COLUMN: ErrorCode = ErrorCode("000904", "42000");
 const TWICE: ErrorCode = ErrorCode("002028", "42601");
@@ -166,8 +166,8 @@ impl Run<'_> {
                 let cells = table.fill((changes.now, AccountZone::UTC), |position, column| {
                     let found = positions.iter().position(|known| *known == position);
                     match found.and_then(|index| values.get(index)).map(AsRef::as_ref) {
-                        None | Some(Literal::Default) => Ok(None),
-                        Some(literal) => literal.land(column, rules).map(Some).map_err(
+                        None | Some(Literal::Default) => Ok(Given::Default),
+                        Some(literal) => literal.land(column, rules).map(Given::Value).map_err(
                             |ValueError { code: found, text }| {
                                 code = found;
                                 RowError::new(found.0, found.1, text)

@@ -8,13 +8,13 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
 use sqlparser::ast::Expr;
 
-use super::compiler::calls::SCALARS;
 use super::compiler::literals::Literal;
+use super::compiler::scalar_names::SCALARS;
 use super::compiler::state::{Compiler, Settings, Slot};
 use super::compiler::types::{TEXT, Type};
 use super::failure::Failure;
 use super::functions::raised::Raised;
-use super::functions::{arguments, moments, numbers, scalars};
+use super::functions::{arguments, moments, numbers, scalars, volatile};
 use super::names::Context;
 use crate::emulator::catalog::account_zone::AccountZone;
 use crate::emulator::catalog::cell::Cell;
@@ -29,31 +29,60 @@ use crate::types::answers::PipeFunctions;
 pub(crate) const FUNCTIONS: &[&str] = &[
     "ARRAY_CONSTRUCT",
     "ARRAY_SIZE",
+    "ASCII",
     "CEIL",
+    "CHAR",
+    "CHR",
     "COALESCE",
     "CONCAT",
+    "CONVERT_TIMEZONE",
     "CURRENT_TIMESTAMP",
     "DATE",
+    "ENDSWITH",
+    "EQUAL_NULL",
     "FLOOR",
     "GET",
     "GET_PATH",
+    "HEX_DECODE_STRING",
+    "HEX_ENCODE",
     "IFF",
     "IFNULL",
+    "IS_ARRAY",
+    "IS_BOOLEAN",
+    "IS_DECIMAL",
+    "IS_INTEGER",
     "IS_NULL_VALUE",
+    "IS_OBJECT",
+    "IS_TIME",
+    "IS_TIMESTAMP_LTZ",
+    "IS_TIMESTAMP_NTZ",
+    "IS_TIMESTAMP_TZ",
+    "LEN",
     "LENGTH",
     "LPAD",
     "LTRIM",
+    "MD5",
+    "MD5_HEX",
     "NULLIF",
     "NVL",
     "NVL2",
     "OBJECT_CONSTRUCT",
     "PARSE_JSON",
+    "RANDOM",
+    "REGEXP_REPLACE",
+    "REGEXP_SUBSTR",
     "REPLACE",
+    "REVERSE",
     "RPAD",
     "RTRIM",
+    "SPLIT",
     "SPLIT_PART",
+    "STARTSWITH",
     "SUBSTR",
     "SUBSTRING",
+    "TIME",
+    "TO_ARRAY",
+    "TO_BINARY",
     "TO_BOOLEAN",
     "TO_CHAR",
     "TO_DATE",
@@ -62,6 +91,7 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "TO_JSON",
     "TO_NUMBER",
     "TO_NUMERIC",
+    "TO_OBJECT",
     "TO_TIME",
     "TO_TIMESTAMP",
     "TO_TIMESTAMP_LTZ",
@@ -70,7 +100,9 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "TO_VARCHAR",
     "TO_VARIANT",
     "TRIM",
+    "TRY_HEX_DECODE_STRING",
     "TRY_PARSE_JSON",
+    "TRY_TO_BINARY",
     "TRY_TO_BOOLEAN",
     "TRY_TO_DATE",
     "TRY_TO_DECIMAL",
@@ -80,14 +112,19 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "TRY_TO_TIME",
     "TRY_TO_TIMESTAMP",
     "TRY_TO_TIMESTAMP_NTZ",
+    "UNICODE",
+    "UUID_STRING",
 ];
 
 /// What the compiler writes of dates and times.
 const OF_TIME: &[&str] = &[
     "sf_moment(",
+    "sf_try_moment(",
     "sf_instant(",
     "sf_epoch(",
     "sf_variant_moment(",
+    "sf_convert_zone(",
+    "sf_to_zone(",
 ];
 
 /// How long compiling a select list may take.
@@ -141,6 +178,11 @@ fn compile_list(
     let (mut list, mut types) = (Vec::new(), Vec::new());
     for item in items {
         let value = compiler.expression(item)?;
+        if volatile::calls(&value.sql) > 1 {
+            return Err(Failure::unsupported(format!(
+                "{item}, in which UUID_STRING or RANDOM would be computed more than once"
+            )));
+        }
         list.push(value.sql);
         types.push(value.of);
     }
@@ -178,6 +220,11 @@ pub(crate) fn compile_default(
         .any(|(_, slot)| matches!(slot, Slot::Row));
     if reads_row {
         return Err(Failure::unsupported("$1 in a DEFAULT"));
+    }
+    if volatile::calls(&compiled.sql) > 0 {
+        return Err(Failure::unsupported(
+            "UUID_STRING or RANDOM within the expression of a DEFAULT",
+        ));
     }
     let is_constant = compiled.slots.is_empty();
     Ok((compiled, is_constant))

@@ -81,3 +81,37 @@ fn a_value_that_cannot_be_computed_rejects_the_row() {
         assert!(message.contains(why), "{row}: {message}");
     }
 }
+
+#[test]
+fn texts_are_taken_apart_and_rows_are_numbered() {
+    let ddl = r"
+CREATE SEQUENCE DB.S.Q START 10 INCREMENT 5;
+CREATE TABLE DB.S.T (ID NUMBER NOT NULL, DIGEST VARCHAR, DIGITS NUMBER, PARTS ARRAY, UUID VARCHAR, NEXT NUMBER);
+CREATE PIPE DB.S.P AS COPY INTO DB.S.T FROM (
+  SELECT
+    Q.NEXTVAL, MD5($1:name), REGEXP_REPLACE($1:name, $$\D$$)::NUMBER, SPLIT($1:name, '-'),
+    UUID_STRING(), Q.NEXTVAL
+  FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))
+);";
+    let catalog = Catalog::from_ddl(&format!("USE SCHEMA DB.S; {ddl}")).unwrap();
+    let pipe = catalog.pipe(&ObjectName::new("DB", "S", "P")).unwrap();
+    let table = catalog.table(&pipe.table).unwrap();
+    let land = |row| table.land(&pipe, row, SystemTime::UNIX_EPOCH);
+    let first = land(r#"{"name": "x-1-y-2"}"#).unwrap();
+    assert_eq!(first[0], Cell::Integer(10));
+    assert_eq!(
+        first[1],
+        Cell::Text("607782f0c63ef1077283bdac728610a9".to_owned())
+    );
+    assert_eq!(first[2], Cell::Integer(12));
+    assert_eq!(first[3], Cell::Json(r#"["x","1","y","2"]"#.to_owned()));
+    assert_eq!(first[5], Cell::Integer(15));
+    // A row that is rejected takes no number.
+    assert!(land(r#"{"name": "no digits"}"#).is_err());
+    let second = land(r#"{"name": "7"}"#).unwrap();
+    assert_eq!(
+        (&second[0], &second[5]),
+        (&Cell::Integer(20), &Cell::Integer(25))
+    );
+    assert_ne!(first[4], second[4]);
+}

@@ -6,7 +6,8 @@ use super::statements_tests::sql;
 use crate::emulator::catalog::tables::Catalog;
 use crate::emulator::rig::{Client, settings};
 use crate::emulator::sql::compiler::aggregates::{AGGREGATES, WINDOW_FUNCTIONS};
-use crate::emulator::sql::compiler::calls::SCALARS;
+use crate::emulator::sql::compiler::scalar_names::SCALARS;
+use crate::emulator::sql::transforms::FUNCTIONS;
 
 const PAGE: &str = include_str!("../../guide/emulator_support.md");
 const DDL: &str = "CREATE TABLE DB.S.T (ID NUMBER, PRICE NUMBER(10,2), NAME VARCHAR, AT TIMESTAMP_NTZ, SEEN TIMESTAMP_LTZ, V VARIANT) ERROR_LOGGING = TRUE;";
@@ -90,6 +91,12 @@ fn functions() {
         listed("Scalar functions"),
         SCALARS.iter().copied().collect()
     );
+    let (_, of_pipes) = section("Pipes")
+        .split_once("Snowflake's COPY has:\n")
+        .unwrap();
+    let of_pipes = of_pipes.split("\n\n").next().unwrap();
+    let of_pipes: BTreeSet<&str> = of_pipes.split('`').skip(1).step_by(2).collect();
+    assert_eq!(of_pipes, FUNCTIONS.iter().copied().collect());
     let windows = listed("Window functions");
     assert!(WINDOW_FUNCTIONS.iter().all(|name| windows.contains(name)));
     // None of them is known by its name alone.

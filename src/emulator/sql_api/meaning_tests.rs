@@ -41,7 +41,7 @@ pub(crate) fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
 }
 
 #[track_caller]
-fn answers(cases: &[(&str, Value)]) {
+pub(super) fn answers(cases: &[(&str, Value)]) {
     for (client, _dir) in clients() {
         for (statement, wanted) in cases {
             assert_eq!(data(&client, statement), *wanted, "{statement}");
@@ -51,7 +51,7 @@ fn answers(cases: &[(&str, Value)]) {
 
 /// Expressions without a table: one row of texts.
 #[track_caller]
-fn computes(cases: &[(&str, &str)]) {
+pub(super) fn computes(cases: &[(&str, &str)]) {
     let (client, _) = clients().remove(0);
     for (expression, wanted) in cases {
         let found = data(&client, &format!("SELECT {expression}"));

@@ -6,6 +6,8 @@ pub(crate) mod cells;
 pub(crate) mod copies;
 pub(crate) mod execution;
 #[cfg(test)]
+mod function_tests;
+#[cfg(test)]
 mod guide_tests;
 #[cfg(test)]
 pub(crate) mod meaning_tests;
@@ -14,6 +16,8 @@ mod pipe_status;
 pub(crate) mod reading;
 #[cfg(test)]
 mod refusals_tests;
+#[cfg(test)]
+mod regexp_tests;
 pub(crate) mod statements;
 #[cfg(test)]
 pub(crate) mod statements_tests;

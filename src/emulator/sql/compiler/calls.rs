@@ -1,4 +1,4 @@
-//! Calls of scalar functions: on values of any type, on numbers and on texts.
+//! Calls of scalar functions, and those of values of any type.
 
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart,
@@ -7,125 +7,13 @@ use sqlparser::ast::{
 use super::conversions::{fitted, sorting_key};
 use super::expressions::chosen;
 use super::number_calls::number_type;
-use super::operators::whole_argument;
+use super::scalar_names::SCALARS;
 use super::state::Compiler;
-use super::types::{COUNT, Kind, TEXT, Typed, common_of, kind};
+use super::types::{Kind, TEXT, Typed, common_of, kind, number};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::volatile;
 use crate::emulator::sql::names::folded;
-
-/// The scalar functions that the emulator has. The guide lists them.
-pub(crate) const SCALARS: &[&str] = &[
-    "ABS",
-    "ARRAY_CONSTRUCT",
-    "ARRAY_SIZE",
-    "CEIL",
-    "CHARINDEX",
-    "COALESCE",
-    "CONCAT",
-    "CONCAT_WS",
-    "CONTAINS",
-    "CURRENT_DATABASE",
-    "CURRENT_DATE",
-    "CURRENT_SCHEMA",
-    "CURRENT_TIMESTAMP",
-    "DATE",
-    "DATEADD",
-    "DATEDIFF",
-    "DATE_PART",
-    "DATE_TRUNC",
-    "DAY",
-    "DAYNAME",
-    "DAYOFMONTH",
-    "DAYOFWEEK",
-    "DAYOFWEEKISO",
-    "DAYOFYEAR",
-    "DIV0",
-    "DIV0NULL",
-    "ENDSWITH",
-    "EQUAL_NULL",
-    "EXTRACT",
-    "FLOOR",
-    "GET",
-    "GET_PATH",
-    "GREATEST",
-    "HOUR",
-    "IFF",
-    "IFNULL",
-    "IS_NULL_VALUE",
-    "LAST_DAY",
-    "LEAST",
-    "LEFT",
-    "LEN",
-    "LENGTH",
-    "LOWER",
-    "LPAD",
-    "LTRIM",
-    "MINUTE",
-    "MOD",
-    "MONTH",
-    "MONTHNAME",
-    "NULLIF",
-    "NULLIFZERO",
-    "NVL",
-    "NVL2",
-    "OBJECT_CONSTRUCT",
-    "PARSE_JSON",
-    "POSITION",
-    "QUARTER",
-    "REPEAT",
-    "REPLACE",
-    "REVERSE",
-    "RIGHT",
-    "ROUND",
-    "RPAD",
-    "RTRIM",
-    "SECOND",
-    "SIGN",
-    "SPLIT_PART",
-    "SQRT",
-    "STARTSWITH",
-    "SUBSTR",
-    "SUBSTRING",
-    "SYSDATE",
-    "TIMESTAMPADD",
-    "TIMESTAMPDIFF",
-    "TO_BOOLEAN",
-    "TO_CHAR",
-    "TO_DATE",
-    "TO_DECIMAL",
-    "TO_DOUBLE",
-    "TO_JSON",
-    "TO_NUMBER",
-    "TO_NUMERIC",
-    "TO_TIME",
-    "TO_TIMESTAMP",
-    "TO_TIMESTAMP_LTZ",
-    "TO_TIMESTAMP_NTZ",
-    "TO_TIMESTAMP_TZ",
-    "TO_VARCHAR",
-    "TO_VARIANT",
-    "TRIM",
-    "TRUNC",
-    "TRUNCATE",
-    "TRY_PARSE_JSON",
-    "TRY_TO_BOOLEAN",
-    "TRY_TO_DATE",
-    "TRY_TO_DECIMAL",
-    "TRY_TO_DOUBLE",
-    "TRY_TO_NUMBER",
-    "TRY_TO_NUMERIC",
-    "TRY_TO_TIME",
-    "TRY_TO_TIMESTAMP",
-    "TRY_TO_TIMESTAMP_NTZ",
-    "TYPEOF",
-    "UPPER",
-    "WEEK",
-    "WEEKISO",
-    "WEEKOFYEAR",
-    "YEAR",
-    "ZEROIFNULL",
-];
 
 /// The name of a function, in upper case.
 pub(crate) fn name_of(function: &Function) -> Result<String, Failure> {
@@ -210,7 +98,10 @@ impl Compiler<'_> {
                 Some(found) => Some(found),
                 None => match self.text_call(&name, typed.clone())? {
                     Some(found) => Some(found),
-                    None => self.number_call(&name, typed)?,
+                    None => match self.regexp_call(&name, typed.clone())? {
+                        Some(found) => Some(found),
+                        None => self.number_call(&name, typed)?,
+                    },
                 },
             },
         };
@@ -227,6 +118,8 @@ impl Compiler<'_> {
         Ok(Some(match (name, arguments.as_slice()) {
             ("CURRENT_DATABASE", []) => self.optional_text(context.database.clone()),
             ("CURRENT_SCHEMA", []) => self.optional_text(context.schema.clone()),
+            ("UUID_STRING", []) => Typed::text(volatile::UUID),
+            ("RANDOM", []) => Typed::new(volatile::RANDOM, number(volatile::RANDOM_DIGITS, 0)),
             ("COALESCE" | "NVL" | "IFNULL", [before @ .., _])
                 if !before.is_empty() && (name == "COALESCE" || before.len() == 1) =>
             {
@@ -305,125 +198,5 @@ impl Compiler<'_> {
                 ..Typed::null()
             },
         }
-    }
-
-    /// Functions of texts.
-    fn text_call(&mut self, name: &str, arguments: Vec<Typed>) -> Result<Option<Typed>, Failure> {
-        let call = |name: &str, arguments: &[String]| format!("{name}({})", arguments.join(","));
-        Ok(Some(match (name, arguments.as_slice()) {
-            ("CONCAT", [_, ..]) => self.concatenated(name, arguments)?,
-            ("CONCAT_WS", [separator, first, rest @ ..]) => {
-                let mut parts = vec![first.clone()];
-                for part in rest {
-                    parts.extend([separator.clone(), part.clone()]);
-                }
-                // Of one part the separator is not seen, and still must not be NULL.
-                let all = self.concatenated(name, parts)?;
-                let separator = self.text_argument(name, separator.clone())?;
-                Typed::text(format!(
-                    "(CASE WHEN {separator} IS NOT NULL THEN {} END)",
-                    all.sql
-                ))
-            }
-            ("LENGTH" | "LEN", [_]) => {
-                let texts = self.texts_of(name, arguments)?;
-                Typed::new(call("sf_length", &texts), COUNT)
-            }
-            ("UPPER" | "LOWER" | "REVERSE", [_]) => {
-                let texts = self.texts_of(name, arguments)?;
-                Typed::text(call(&format!("sf_{}", name.to_lowercase()), &texts))
-            }
-            ("TRIM" | "LTRIM" | "RTRIM", [_] | [_, _]) => self.trim(name, arguments)?,
-            ("SUBSTR" | "SUBSTRING", [_, _] | [_, _, _]) => self.substring(arguments)?,
-            ("LEFT" | "RIGHT" | "REPEAT", [text, count]) => {
-                let text = self.text_argument(name, text.clone())?;
-                let count = whole_argument(name, count.clone())?;
-                Typed::text(match name {
-                    "LEFT" => format!("sf_substring({text},1,{count})"),
-                    "RIGHT" => format!("sf_right({text},{count})"),
-                    _ => format!("sf_repeat({text},{count})"),
-                })
-            }
-            ("LPAD" | "RPAD", [text, count] | [text, count, _]) => {
-                let with = match arguments.get(2) {
-                    Some(with) => self.text_argument(name, with.clone())?,
-                    None => "' '".to_owned(),
-                };
-                let text = self.text_argument(name, text.clone())?;
-                let count = whole_argument(name, count.clone())?;
-                let function = format!("sf_{}", name.to_lowercase());
-                Typed::text(call(&function, &[text, count, with]))
-            }
-            ("REPLACE", [_, _] | [_, _, _]) => {
-                let mut texts = self.texts_of(name, arguments)?;
-                if texts.len() == 2 {
-                    texts.push("''".to_owned());
-                }
-                Typed::text(call("replace", &texts))
-            }
-            ("SPLIT_PART", [text, delimiter, part]) => {
-                let mut texts = self.texts_of(name, vec![text.clone(), delimiter.clone()])?;
-                texts.push(whole_argument(name, part.clone())?);
-                Typed::text(call("sf_split_part", &texts))
-            }
-            ("CONTAINS", [text, part]) => {
-                let found = self.position(vec![part.clone(), text.clone()])?;
-                Typed::boolean(format!("({} > 0)", found.sql))
-            }
-            ("STARTSWITH" | "ENDSWITH", [_, _]) => {
-                let texts = self.texts_of(name, arguments)?;
-                let function = match name {
-                    "STARTSWITH" => "sf_starts_with",
-                    _ => "sf_ends_with",
-                };
-                Typed::boolean(call(function, &texts))
-            }
-            ("POSITION" | "CHARINDEX", [_, _] | [_, _, _]) => self.position(arguments)?,
-            _ => return Ok(None),
-        }))
-    }
-
-    fn texts_of(&mut self, name: &str, arguments: Vec<Typed>) -> Result<Vec<String>, Failure> {
-        let mut texts = Vec::with_capacity(arguments.len());
-        for argument in arguments {
-            texts.push(self.text_argument(name, argument)?);
-        }
-        Ok(texts)
-    }
-
-    pub(crate) fn substring(&mut self, arguments: Vec<Typed>) -> Result<Typed, Failure> {
-        let mut written = Vec::with_capacity(arguments.len());
-        for (position, argument) in arguments.into_iter().enumerate() {
-            written.push(if position == 0 {
-                self.text_argument("SUBSTR", argument)?
-            } else {
-                whole_argument("SUBSTR", argument)?
-            });
-        }
-        Ok(Typed::text(format!("sf_substring({})", written.join(","))))
-    }
-
-    pub(crate) fn trim(&mut self, name: &str, arguments: Vec<Typed>) -> Result<Typed, Failure> {
-        let texts = self.texts_of(name, arguments)?;
-        Ok(Typed::text(format!(
-            "{}({})",
-            name.to_lowercase(),
-            texts.join(",")
-        )))
-    }
-
-    /// `POSITION(part, text[, start])`.
-    pub(crate) fn position(&mut self, mut arguments: Vec<Typed>) -> Result<Typed, Failure> {
-        let start = match arguments.len() {
-            3 => arguments.pop(),
-            _ => None,
-        };
-        let start = match start {
-            Some(start) => whole_argument("POSITION", start)?,
-            None => "1".to_owned(),
-        };
-        let texts = self.texts_of("POSITION", arguments)?;
-        let sql = format!("sf_position({},{start})", texts.join(","));
-        Ok(Typed::new(sql, COUNT))
     }
 }

@@ -45,12 +45,14 @@ impl Compiler<'_> {
                 _ => None,
             },
             Kind::Variant => Some(self.variant_of(&from)?),
-            structure @ (Kind::Object | Kind::Array) => match kind(of) {
-                known if known == structure => Some(from.sql.clone()),
-                Kind::Variant => {
-                    let name = self.text(&structure.to_string());
-                    Some(format!("sf_variant_structure({},{name})", from.sql))
-                }
+            Kind::Object => match kind(of) {
+                Kind::Object => Some(from.sql.clone()),
+                Kind::Variant => Some(format!("sf_variant_object({})", from.sql)),
+                _ => None,
+            },
+            Kind::Array => match kind(of) {
+                Kind::Array => Some(from.sql.clone()),
+                Kind::Variant | Kind::Object => Some(format!("sf_to_array({})", from.sql)),
                 _ => None,
             },
         };

@@ -17,8 +17,7 @@ impl Compiler<'_> {
         name: &str,
         arguments: &[&Expr],
     ) -> Result<Option<Typed>, Failure> {
-        let is_try = name.starts_with("TRY_");
-        Ok(Some(match (name.trim_start_matches("TRY_"), arguments) {
+        Ok(Some(match (name, arguments) {
             ("CURRENT_TIMESTAMP", []) => Typed::new(self.now(Form::Ltz), DataType::TimestampLtz(9)),
             ("SYSDATE", []) => Typed::new(self.now(Form::Ntz), DataType::TimestampNtz(9)),
             ("CURRENT_DATE", []) => Typed::new(self.now(Form::Date), DataType::Date),
@@ -67,6 +66,14 @@ impl Compiler<'_> {
                 let sql = self.wall_of(name, moment)?;
                 Typed::text(format!("sf_day_name({sql})"))
             }
+            _ => return self.moment_call(name, arguments),
+        }))
+    }
+
+    /// Conversions from and to dates and times; none for other functions.
+    fn moment_call(&mut self, name: &str, arguments: &[&Expr]) -> Result<Option<Typed>, Failure> {
+        let is_try = name.starts_with("TRY_");
+        Ok(Some(match (name.trim_start_matches("TRY_"), arguments) {
             ("TO_CHAR" | "TO_VARCHAR", [moment, format]) => {
                 let sql = self.wall_of(name, moment)?;
                 let format = self.expression(format)?;
@@ -77,9 +84,37 @@ impl Compiler<'_> {
                 let value = self.expression(value)?;
                 self.cast(value, DataType::Date, is_try)?
             }
-            ("TO_TIME", [value]) => {
+            ("TO_TIME" | "TIME", [value]) => {
                 let value = self.expression(value)?;
                 self.cast(value, DataType::Time(9), is_try)?
+            }
+            ("CONVERT_TIMEZONE", [source, target, moment]) => {
+                let moment = self.expression(moment)?;
+                let moment = match moment.of {
+                    None | Some(DataType::TimestampNtz(_)) => moment,
+                    Some(of) if kind(of) == Kind::Text => {
+                        self.cast(moment, DataType::TimestampNtz(9), false)?
+                    }
+                    Some(of) => return Err(Failure::argument_types(name, &of.to_string())),
+                };
+                let (source, target) = (self.expression(source)?, self.expression(target)?);
+                let source = self.text_argument(name, source)?;
+                let target = self.text_argument(name, target)?;
+                let sql = format!("sf_convert_zone({},{source},{target})", moment.sql);
+                Typed::new(sql, moment.of.unwrap_or(DataType::TimestampNtz(9)))
+            }
+            ("CONVERT_TIMEZONE", [target, moment]) => {
+                let moment = self.expression(moment)?;
+                let moment = match moment.of.map(kind) {
+                    Some(Kind::Text) => self.cast(moment, DataType::TimestampTz(9), false)?,
+                    _ => moment,
+                };
+                // The session's time zone is UTC.
+                let instant = self.cast(moment, DataType::TimestampLtz(9), false)?;
+                let target = self.expression(target)?;
+                let target = self.text_argument(name, target)?;
+                let sql = format!("sf_to_zone({},{target})", instant.sql);
+                Typed::new(sql, DataType::TimestampTz(9))
             }
             ("TO_TIMESTAMP" | "TO_TIMESTAMP_NTZ", [value]) => {
                 self.timestamp_of(value, DataType::TimestampNtz(9), is_try)?

@@ -144,6 +144,12 @@ impl Compiler<'_> {
                 pattern,
                 escape_char,
             } => self.like(expr, pattern, escape_char.as_deref(), *negated, true),
+            Expr::RLike {
+                negated,
+                expr,
+                pattern,
+                regexp: _,
+            } => self.regexp(expr, pattern, *negated),
             _ => return Ok(None),
         };
         found.map(Some)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sqlparser::ast::Value;
 
 use super::state::{Compiler, Slot};
-use super::types::{Constant, TEXT, Typed, is_narrow, number};
+use super::types::{BYTES, Constant, TEXT, Typed, is_narrow, number};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql::functions::moments::{self, Form};
@@ -145,7 +145,7 @@ impl Compiler<'_> {
                 let sql = self.text(text);
                 constant(sql, *of)
             }
-            Literal::Binary(bytes) => constant(blob_sql(bytes), DataType::Binary(8_388_608)),
+            Literal::Binary(bytes) => constant(blob_sql(bytes), BYTES),
         })
     }
 

@@ -25,6 +25,13 @@ impl Compiler<'_> {
     /// Compiles a query, which may stand in parentheses.
     pub(crate) fn query(&mut self, query: &Query) -> Result<Compiled, Failure> {
         self.step()?;
+        self.depth += 1;
+        let compiled = self.whole_query(query);
+        self.depth -= 1;
+        compiled
+    }
+
+    fn whole_query(&mut self, query: &Query) -> Result<Compiled, Failure> {
         if self.settings.of_pipe.is_some() {
             return Err(Failure::unsupported("a query in a pipe's select list"));
         }
@@ -221,7 +228,12 @@ impl Compiler<'_> {
                 op,
                 set_quantifier,
                 right,
-            } => self.set_operation(left, *op, *set_quantifier, right),
+            } => {
+                self.depth += 1;
+                let compiled = self.set_operation(left, *op, *set_quantifier, right);
+                self.depth -= 1;
+                compiled
+            }
             _ => Err(Failure::unsupported(format!(
                 "{body}: the emulator's SQL API reads only"
             ))),

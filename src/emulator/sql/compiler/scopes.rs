@@ -7,6 +7,7 @@ use super::types::{Type, Typed, is_narrow};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::columns::Column;
 use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::volatile;
 use crate::emulator::sql::names::folded;
 use crate::emulator::sql::names::quoted;
 
@@ -173,6 +174,13 @@ impl Compiler<'_> {
         if let Some(scope) = self.scopes.last_mut() {
             scope.looking_up.pop();
         }
-        found
+        let found = found?;
+        // It would be computed again, and be another value.
+        if volatile::calls(&found.sql) > 0 {
+            return Err(Failure::unsupported(format!(
+                "the alias {name}, whose value differs from call to call, in another expression"
+            )));
+        }
+        Ok(found)
     }
 }

@@ -13,6 +13,7 @@ use super::state::Compiler;
 use super::types::{Kind, Type, Typed, kind};
 use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql::functions::moments::Form;
+use crate::emulator::sql::functions::volatile::calls;
 use crate::emulator::sql::names::folded;
 
 /// A query in SQLite's SQL; its columns are called `c0`, `c1` and so on there.
@@ -116,7 +117,26 @@ impl Compiler<'_> {
             clause("GROUP BY", is_grouped.then_some(&keys)),
             clause("HAVING", body.having.as_deref()),
         ];
-        Ok(assembled(body, &rest.concat(), is_distinct))
+        let rest = rest.concat();
+        self.is_stable(&body, &rest, is_distinct)?;
+        Ok(assembled(body, &rest, is_distinct))
+    }
+
+    /// Refuses a value that differs from call to call where it could be computed more than once for a row, or be seen by another
+    /// clause.
+    fn is_stable(&self, body: &Body, rest: &str, is_distinct: bool) -> Result<(), Failure> {
+        let in_items = body.items.iter().map(|item| calls(&item.typed.sql));
+        let (most, all) = in_items.fold((0, 0), |(most, all), n| (n.max(most), all + n));
+        let conditions = body.having.iter().chain(&body.qualify).map(String::as_str);
+        let keys = body.order.iter().map(|term| term.key.as_str());
+        let elsewhere = calls(rest) + conditions.chain(keys).map(calls).sum::<usize>();
+        let is_nested = self.depth > 1 || is_distinct || body.qualify.is_some();
+        if most > 1 || elsewhere > 0 || (all > 0 && is_nested) {
+            return Err(Failure::unsupported(
+                "UUID_STRING or RANDOM at other places than once in a column of the outermost select list",
+            ));
+        }
+        Ok(())
     }
 
     /// Whether the query groups, by which expressions, and what SQLite groups by.

@@ -4,9 +4,39 @@ use sqlparser::ast::{Expr, JsonPath, JsonPathElem};
 
 use super::operators::whole_argument;
 use super::state::Compiler;
-use super::types::{COUNT, Kind, Typed, kind};
+use super::types::{COUNT, Kind, TEXT, Typed, kind};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql::failure::Failure;
+
+/// The tests of what a VARIANT holds.
+const PREDICATES: &[&str] = &[
+    "IS_ARRAY",
+    "IS_BINARY",
+    "IS_BOOLEAN",
+    "IS_CHAR",
+    "IS_DATE",
+    "IS_DATE_VALUE",
+    "IS_DECIMAL",
+    "IS_DOUBLE",
+    "IS_INTEGER",
+    "IS_OBJECT",
+    "IS_REAL",
+    "IS_TIME",
+    "IS_TIMESTAMP_LTZ",
+    "IS_TIMESTAMP_NTZ",
+    "IS_TIMESTAMP_TZ",
+    "IS_VARCHAR",
+];
+/// The casts that give NULL for a value of another type.
+const STRICT_CASTS: &[(&str, DataType)] = &[
+    ("AS_ARRAY", DataType::Array),
+    ("AS_BOOLEAN", DataType::Boolean),
+    ("AS_CHAR", TEXT),
+    ("AS_DOUBLE", DataType::Float),
+    ("AS_OBJECT", DataType::Object),
+    ("AS_REAL", DataType::Float),
+    ("AS_VARCHAR", TEXT),
+];
 
 impl Compiler<'_> {
     /// `value:key.key[0]`.
@@ -87,6 +117,81 @@ impl Compiler<'_> {
                 }
                 let sql = format!("sf_object({})", written.join(","));
                 Typed::new(sql, DataType::Object)
+            }
+            _ => return self.array_call(name, arguments),
+        }))
+    }
+
+    /// Functions of arrays and of what a VARIANT holds.
+    fn array_call(&mut self, name: &str, arguments: &[Typed]) -> Result<Option<Typed>, Failure> {
+        if let [value] = arguments {
+            if PREDICATES.contains(&name) {
+                let value = structured(name, value)?;
+                let of = self.text(name.trim_start_matches("IS_"));
+                return Ok(Some(Typed::boolean(format!("sf_is({value},{of})"))));
+            }
+            if let Some((_, to)) = STRICT_CASTS.iter().find(|(known, _)| *known == name) {
+                let value = structured(name, value)?;
+                let of = self.text(name.trim_start_matches("AS_"));
+                let held = Typed::new(format!("sf_as({value},{of})"), DataType::Variant);
+                return self.cast(held, *to, false).map(Some);
+            }
+        }
+        let array = |sql: String| Typed::new(sql, DataType::Array);
+        Ok(Some(match (name, arguments) {
+            ("TO_ARRAY", [value]) => {
+                let json = self.variant_of(value)?;
+                array(format!("sf_to_array({json})"))
+            }
+            ("TO_OBJECT", [value]) => {
+                structured(name, value)?;
+                self.cast(value.clone(), DataType::Object, false)?
+            }
+            ("ARRAY_CAT", [one, other]) => {
+                let (one, other) = (structured(name, one)?, structured(name, other)?);
+                array(format!("sf_array_cat({one},{other})"))
+            }
+            ("ARRAY_COMPACT", [value]) => {
+                array(format!("sf_array_compact({})", structured(name, value)?))
+            }
+            ("ARRAY_CONSTRUCT_COMPACT", elements) => {
+                let mut written = Vec::with_capacity(elements.len());
+                for element in elements {
+                    written.push(self.variant_of(element)?);
+                }
+                array(format!("sf_array_dense({})", written.join(",")))
+            }
+            ("ARRAY_APPEND" | "ARRAY_PREPEND", [value, element]) => {
+                let element = self.variant_of(element)?;
+                let value = structured(name, value)?;
+                array(format!("sf_{}({value},{element})", name.to_lowercase()))
+            }
+            ("ARRAY_SLICE", [value, from, to]) => {
+                let value = structured(name, value)?;
+                let from = whole_argument(name, from.clone())?;
+                let to = whole_argument(name, to.clone())?;
+                array(format!("sf_array_slice({value},{from},{to})"))
+            }
+            ("ARRAY_TO_STRING", [value, separator]) => {
+                let value = structured(name, value)?;
+                let separator = self.text_argument(name, separator.clone())?;
+                Typed::text(format!("sf_array_text({value},{separator})"))
+            }
+            ("ARRAY_CONTAINS" | "ARRAY_POSITION", [element, value]) => {
+                if let Some(of @ (Kind::Text | Kind::Moment(_))) = element.of.map(kind) {
+                    let of = format!("{of}, which Snowflake wants cast to VARIANT");
+                    return Err(Failure::argument_types(name, &of));
+                }
+                let element = self.variant_of(element)?;
+                let value = structured(name, value)?;
+                let sql = format!("sf_{}({element},{value})", name.to_lowercase());
+                match name {
+                    "ARRAY_CONTAINS" => Typed::boolean(sql),
+                    _ => Typed::new(sql, COUNT),
+                }
+            }
+            ("OBJECT_KEYS", [value]) => {
+                array(format!("sf_object_keys({})", structured(name, value)?))
             }
             _ => return Ok(None),
         }))

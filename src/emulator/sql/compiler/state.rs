@@ -70,6 +70,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) named: Vec<NamedQuery>,
     /// How many placeholders have been met.
     pub(crate) bound: usize,
+    /// How many queries are around the place at hand.
+    pub(crate) depth: usize,
     names: usize,
     expressions: usize,
 }
@@ -83,6 +85,7 @@ impl<'a> Compiler<'a> {
             scopes: Vec::new(),
             named: Vec::new(),
             bound: 0,
+            depth: 0,
             names: 0,
             expressions: 0,
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::emulator::catalog::coercion::{DEFAULT_VARCHAR, DataType};
+use crate::emulator::catalog::coercion::{DEFAULT_BINARY, DEFAULT_VARCHAR, DataType};
 use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql::functions::moments::Form;
 use crate::emulator::sql::functions::numbers::{MOST_DIGITS, MOST_INTEGER_DIGITS};
@@ -81,6 +81,8 @@ impl Typed {
 
 /// VARCHAR of the default length.
 pub(crate) const TEXT: DataType = DataType::Varchar(DEFAULT_VARCHAR);
+/// BINARY of the default length.
+pub(crate) const BYTES: DataType = DataType::Binary(DEFAULT_BINARY);
 /// What COUNT gives.
 pub(crate) const COUNT: DataType = number(18, 0);
 

@@ -2,12 +2,18 @@
 
 pub(crate) mod aggregates;
 pub(crate) mod arguments;
+mod arrays;
+mod encodings;
 pub(crate) mod floats;
 pub(crate) mod formats;
 pub(crate) mod moments;
 pub(crate) mod numbers;
 pub(crate) mod patterns;
 pub(crate) mod raised;
+mod regex_patterns;
+mod regexes;
 pub(crate) mod scalars;
 pub(crate) mod texts;
 pub(crate) mod variants;
+pub(crate) mod volatile;
+mod zones;

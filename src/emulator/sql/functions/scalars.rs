@@ -13,16 +13,18 @@ use super::arguments::{
 use super::moments::{self, Form, Part};
 use super::numbers::{self, Operand, Operation, Rounding};
 use super::raised::Raised;
-use super::{floats, formats, patterns, texts, variants};
+use super::{
+    arrays, encodings, floats, formats, patterns, regexes, texts, variants, volatile, zones,
+};
 
 /// What begins the name of a function of the emulator's.
 pub(crate) const PREFIX: &str = "sf_";
 
 /// The most bytes that a text may have.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// A function, and how many arguments it has.
-type Scalar = (&'static str, i32, fn(&Context<'_>) -> Outcome);
+pub(super) type Scalar = (&'static str, i32, fn(&Context<'_>) -> Outcome);
 
 /// Functions that are NULL where an argument is.
 const STRICT: &[Scalar] = &[
@@ -234,9 +236,7 @@ const STRICT: &[Scalar] = &[
             None => Ok(Value::Null),
         }
     }),
-    ("sf_variant_structure", 2, |c| {
-        variants::to_structure(text(c, 0)?, text(c, 1)?)
-    }),
+    ("sf_variant_object", 1, |c| variants::to_object(text(c, 0)?)),
     ("sf_variant_compared", 2, |c| {
         variants::compared(text(c, 0)?, text(c, 1)?)
     }),
@@ -260,15 +260,6 @@ const STRICT: &[Scalar] = &[
     ("sf_quote", 1, |c| {
         Ok(Value::Text(variants::quoted(text(c, 0)?)))
     }),
-    ("sf_text_binary", 1, |c| {
-        let found = text(c, 0)?;
-        let bytes = crate::emulator::catalog::binary::BinaryFormat::Hex.decode(found);
-        bytes.map(Value::Blob).ok_or_else(|| {
-            let message =
-                format!("The following string is not a legal hex-encoded value: '{found}'");
-            Raised::new("100115", "22000", message)
-        })
-    }),
 ];
 
 /// Functions of the list above in their forms for `TRY_CAST` and `TRY_TO_…`: NULL for a text that is not recognized.
@@ -278,7 +269,6 @@ const TRIED: &[(&str, &str)] = &[
     ("sf_try_text_boolean", "sf_text_boolean"),
     ("sf_try_moment", "sf_moment"),
     ("sf_try_parse_json", "sf_parse_json"),
-    ("sf_try_text_binary", "sf_text_binary"),
 ];
 
 /// Functions that look at NULL themselves.
@@ -316,24 +306,31 @@ pub(crate) fn register(connection: &Connection, end: Option<Instant>) -> rusqlit
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
         | FunctionFlags::SQLITE_INNOCUOUS;
-    for (name, arguments, function) in STRICT {
+    let strict = || {
+        [STRICT, arrays::STRICT, encodings::STRICT, zones::STRICT]
+            .into_iter()
+            .flatten()
+    };
+    for (name, arguments, function) in strict() {
         connection.create_scalar_function(*name, *arguments, flags, move |context| {
             strictly(context, *function).map_err(raised)
         })?;
     }
-    for (name, tried) in TRIED {
-        for (_, arguments, function) in STRICT.iter().filter(|(known, ..)| known == tried) {
+    for (name, tried) in TRIED.iter().chain(encodings::TRIED) {
+        for (_, arguments, function) in strict().filter(|(known, ..)| known == tried) {
             connection.create_scalar_function(*name, *arguments, flags, move |context| {
                 or_null(strictly(context, *function)).map_err(raised)
             })?;
         }
     }
-    for (name, arguments, function) in LENIENT {
+    for (name, arguments, function) in LENIENT.iter().chain(arrays::LENIENT) {
         connection.create_scalar_function(*name, *arguments, flags, move |context| {
             function(context).map_err(raised)
         })?;
     }
     super::aggregates::register(connection, MOST_BYTES)?;
+    regexes::register(connection, end)?;
+    volatile::register(connection)?;
     patterns::replace_slow(connection, end, MOST_BYTES)
 }
 
@@ -344,7 +341,7 @@ fn strictly(context: &Context<'_>, function: fn(&Context<'_>) -> Outcome) -> Out
     function(context)
 }
 
-fn raised(why: Raised) -> Error {
+pub(super) fn raised(why: Raised) -> Error {
     Error::UserFunctionError(Box::new(why))
 }
 

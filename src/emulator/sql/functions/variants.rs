@@ -101,7 +101,7 @@ pub(crate) fn element(json: &str, position: i64) -> Result<Value, Raised> {
     Ok(found.map_or(Value::Null, |raw| Value::Text(raw.get().to_owned())))
 }
 
-fn elements(array: &str) -> Result<Vec<&RawValue>, Raised> {
+pub(super) fn elements(array: &str) -> Result<Vec<&RawValue>, Raised> {
     serde_json::from_str(array).map_err(|_| broken())
 }
 
@@ -196,14 +196,12 @@ pub(crate) fn to_moment_text(json: &str, to: &str) -> Result<Option<String>, Rai
     }
 }
 
-/// A VARIANT as OBJECT or ARRAY, which it has to be.
-pub(crate) fn to_structure(json: &str, to: &str) -> Outcome {
-    match (Json::read(json)?, to) {
-        (Json::Null, _) => Ok(Value::Null),
-        (Json::Object(json), "OBJECT") | (Json::Array(json), "ARRAY") => {
-            Ok(Value::Text(json.to_owned()))
-        }
-        (other, _) => Err(Raised::not_cast(&other.shown(), to)),
+/// A VARIANT as OBJECT, which it has to be.
+pub(crate) fn to_object(json: &str) -> Outcome {
+    match Json::read(json)? {
+        Json::Null => Ok(Value::Null),
+        Json::Object(json) => Ok(Value::Text(json.to_owned())),
+        other => Err(Raised::not_cast(&other.shown(), "OBJECT")),
     }
 }
 
