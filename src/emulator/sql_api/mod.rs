@@ -11,6 +11,8 @@ mod function_tests;
 mod guide_tests;
 #[cfg(test)]
 pub(crate) mod meaning_tests;
+#[cfg(test)]
+mod operator_tests;
 pub(crate) mod parsing;
 mod pipe_status;
 pub(crate) mod reading;

@@ -2,7 +2,8 @@
 
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    OrderByExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    OrderByExpr, OrderByOptions, OrderBySort, WindowFrame, WindowFrameBound, WindowFrameUnits,
+    WindowSpec, WindowType,
 };
 
 use super::calls::arguments_of;
@@ -466,21 +467,28 @@ fn frame_sql(frame: &WindowFrame) -> Result<String, Failure> {
     Ok(format!("{units} BETWEEN {start} AND {end}"))
 }
 
-/// A term of ORDER BY. NULL counts as greater than all values: last when they ascend.
+/// A term of ORDER BY.
 pub(crate) fn order_term(typed: &Typed, term: &OrderByExpr) -> Result<(String, String), Failure> {
-    use sqlparser::ast::OrderBySort;
-    let is_descending = match &term.options.sort {
-        None | Some(OrderBySort::Asc) => false,
-        Some(OrderBySort::Desc) => true,
-        Some(OrderBySort::Using(_)) => {
-            return Err(Failure::unsupported(format!("ORDER BY {term}")));
-        }
-    };
     if term.with_fill.is_some() {
         return Err(Failure::unsupported(format!("ORDER BY {term}")));
     }
+    order_key(typed, &term.options)
+}
+
+/// What a value is sorted by, and in which direction. NULL counts as greater than all values: last when they ascend.
+pub(crate) fn order_key(
+    typed: &Typed,
+    options: &OrderByOptions,
+) -> Result<(String, String), Failure> {
+    let is_descending = match &options.sort {
+        None | Some(OrderBySort::Asc) => false,
+        Some(OrderBySort::Desc) => true,
+        Some(OrderBySort::Using(_)) => {
+            return Err(Failure::unsupported(format!("ORDER BY{options}")));
+        }
+    };
     let key = sorting_key(typed, "ORDER BY")?;
-    let nulls_first = term.options.nulls_first.unwrap_or(is_descending);
+    let nulls_first = options.nulls_first.unwrap_or(is_descending);
     let direction = format!(
         "{} NULLS {}",
         if is_descending { "DESC" } else { "ASC" },

@@ -1,8 +1,8 @@
 //! The parts of a SELECT as they are written: which clauses it has, what `*` leaves out, and how its columns are called.
 
 use sqlparser::ast::{
-    Distinct, ExcludeSelectItem, Expr, Ident, ObjectName, Select, SelectItem, Value,
-    WildcardAdditionalOptions,
+    Distinct, ExcludeSelectItem, Expr, Ident, ObjectName, Select, SelectItem, Top, TopQuantity,
+    Value, WildcardAdditionalOptions,
 };
 
 use crate::emulator::sql::failure::Failure;
@@ -15,7 +15,7 @@ pub(crate) fn is_known(select: &Select) -> Result<(), Failure> {
         optimizer_hints: _,
         distinct,
         select_modifiers: None,
-        top: None,
+        top: _,
         top_before_distinct: _,
         projection: _,
         exclude: None,
@@ -50,6 +50,21 @@ pub(crate) fn is_known(select: &Select) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::unsupported(format!("a clause of {select}")))
+    }
+}
+
+/// The most rows that `TOP` takes. Only a whole query may have it.
+pub(crate) fn top(select: &Select) -> Result<Option<u64>, Failure> {
+    match &select.top {
+        None => Ok(None),
+        Some(Top {
+            with_ties: false,
+            percent: false,
+            quantity: Some(TopQuantity::Constant(rows)),
+        }) => Ok(Some(*rows)),
+        Some(top) => Err(Failure::unsupported(format!(
+            "{top}: write TOP and a number"
+        ))),
     }
 }
 

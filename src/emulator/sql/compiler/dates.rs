@@ -220,7 +220,12 @@ impl Compiler<'_> {
         Ok(Typed::new(sql, of))
     }
 
-    fn moved(&mut self, part: Part, count: Typed, moment: Typed) -> Result<Typed, Failure> {
+    pub(crate) fn moved(
+        &mut self,
+        part: Part,
+        count: Typed,
+        moment: Typed,
+    ) -> Result<Typed, Failure> {
         let count = whole_argument("DATEADD", count)?;
         let moment = match moment.of.map(kind) {
             Some(Kind::Text) => self.cast(moment, DataType::TimestampNtz(9), false)?,
@@ -238,7 +243,13 @@ impl Compiler<'_> {
                 Form::Ltz,
                 DataType::TimestampLtz(digits.max(digits_of(part))),
             ),
-            Some(of) => return Err(Failure::unsupported(format!("DATEADD to {of}"))),
+            Some(DataType::TimestampTz(digits)) => {
+                (Form::Tz, DataType::TimestampTz(digits.max(digits_of(part))))
+            }
+            Some(DataType::Time(digits)) if part > Part::Day => {
+                (Form::Time, DataType::Time(digits.max(digits_of(part))))
+            }
+            Some(of) => return Err(Failure::unsupported(format!("{part:?}s and {of}"))),
         };
         let sql = format!(
             "sf_date_add({},{},{count},{})",

@@ -130,20 +130,7 @@ impl Compiler<'_> {
                 let not = if *negated { "NOT " } else { "" };
                 Ok(Typed::boolean(format!("({not}EXISTS ({}))", query.sql)))
             }
-            Expr::Like {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char,
-            } => self.like(expr, pattern, escape_char.as_deref(), *negated, false),
-            Expr::ILike {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char,
-            } => self.like(expr, pattern, escape_char.as_deref(), *negated, true),
+            Expr::Like { .. } | Expr::ILike { .. } => self.like(expr),
             Expr::RLike {
                 negated,
                 expr,
@@ -281,38 +268,6 @@ impl Compiler<'_> {
             of: column.of,
             constant: None,
         })
-    }
-
-    fn like(
-        &mut self,
-        expr: &Expr,
-        pattern: &Expr,
-        escape: Option<&Expr>,
-        negated: bool,
-        ignores_case: bool,
-    ) -> Result<Typed, Failure> {
-        let mut sides = Vec::with_capacity(2);
-        for side in [expr, pattern] {
-            let typed = self.expression(side)?;
-            let text = self.text_argument("LIKE", typed)?;
-            sides.push(if ignores_case {
-                format!("sf_lower({text})")
-            } else {
-                text
-            });
-        }
-        let escape = match escape {
-            Some(escape) => {
-                let typed = self.expression(escape)?;
-                format!(" ESCAPE {}", self.text_argument("ESCAPE", typed)?)
-            }
-            None => String::new(),
-        };
-        let not = if negated { " NOT" } else { "" };
-        Ok(Typed::boolean(format!(
-            "({}{escape})",
-            sides.join(&format!("{not} LIKE "))
-        )))
     }
 
     fn ceil_or_floor(

@@ -11,6 +11,8 @@ pub(crate) mod comparisons;
 pub(crate) mod conversions;
 pub(crate) mod dates;
 pub(crate) mod expressions;
+pub(crate) mod intervals;
+pub(crate) mod likes;
 pub(crate) mod literals;
 pub(crate) mod number_calls;
 pub(crate) mod operators;

@@ -17,6 +17,13 @@ impl Compiler<'_> {
         operator: &BinaryOperator,
         right: &Expr,
     ) -> Result<Typed, Failure> {
+        if let Expr::Interval(interval) = right {
+            match operator {
+                BinaryOperator::Plus => return self.with_interval(left, interval, ""),
+                BinaryOperator::Minus => return self.with_interval(left, interval, "-"),
+                _ => {}
+            }
+        }
         match operator {
             BinaryOperator::Eq => self.comparison(left, "=", right),
             BinaryOperator::NotEq => self.comparison(left, "<>", right),

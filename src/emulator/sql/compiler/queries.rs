@@ -1,15 +1,15 @@
 //! Queries: WITH, set operations, ORDER BY and LIMIT.
 
 use sqlparser::ast::{
-    Cte, Expr, LimitClause, OrderByExpr, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier,
+    Cte, Expr, Ident, LimitClause, OrderByKind, Query, Select, SetExpr, SetOperator, SetQuantifier,
     With,
 };
 
 use super::aggregates::order_term;
-use super::clauses::ordinal;
+use super::clauses::{self, ordinal};
 use super::conversions::fitted;
 use super::scopes::{Output, output_name};
-use super::selects::Compiled;
+use super::selects::{Compiled, Order};
 use super::state::{Compiler, NamedQuery};
 use super::types::{Kind, Type, Typed, common, kind, number};
 use crate::emulator::catalog::coercion::{DEFAULT_VARCHAR, DataType};
@@ -53,12 +53,9 @@ impl Compiler<'_> {
         if !locks.is_empty() || !pipe_operators.is_empty() {
             return Err(Failure::unsupported(format!("a clause of {query}")));
         }
-        let order: &[OrderByExpr] = match order_by {
-            None => &[],
-            Some(order) if order.interpolate.is_none() => match &order.kind {
-                OrderByKind::Expressions(terms) => terms,
-                OrderByKind::All(_) => return Err(Failure::unsupported("ORDER BY ALL")),
-            },
+        let order = match order_by {
+            None => Order::Terms(&[]),
+            Some(order) if order.interpolate.is_none() => order_of(&order.kind),
             Some(_) => return Err(Failure::unsupported("INTERPOLATE")),
         };
         let known = self.named.len();
@@ -66,15 +63,25 @@ impl Compiler<'_> {
             Some(with) => self.with(with)?,
             None => String::new(),
         };
+        let mut top = None;
         let mut compiled = match body.as_ref() {
-            SetExpr::Select(select) => self.select(select, order, None)?,
+            SetExpr::Select(select) => {
+                top = clauses::top(select)?;
+                self.select(select, order, None)?
+            }
             other => {
                 let found = self.set_expression(other)?;
                 sorted(found, order)?
             }
         };
         self.named.truncate(known);
-        let limit = self.limit(limit_clause.as_ref())?;
+        let mut limit = self.limit(limit_clause.as_ref())?;
+        if let Some(rows) = top {
+            if !limit.is_empty() || fetch.is_some() {
+                return Err(Failure::unsupported("TOP beside LIMIT or FETCH"));
+            }
+            limit = format!(" LIMIT {rows}");
+        }
         let fetched = match fetch {
             None => String::new(),
             Some(fetch) if !fetch.with_ties && !fetch.percent && limit.is_empty() => {
@@ -198,7 +205,7 @@ impl Compiler<'_> {
             sql_name: sql_name.to_owned(),
             columns: columns.clone(),
         });
-        let step = self.select(step, &[], Some(&targets));
+        let step = self.operand(step, Some(&targets));
         self.named.pop();
         let compiled = Compiled {
             sql: format!("{start} UNION ALL {}", step?.sql),
@@ -211,7 +218,7 @@ impl Compiler<'_> {
     fn set_expression(&mut self, body: &SetExpr) -> Result<Compiled, Failure> {
         self.step()?;
         match body {
-            SetExpr::Select(select) => self.select(select, &[], None),
+            SetExpr::Select(select) => self.operand(select, None),
             SetExpr::Query(query) => {
                 let found = self.query(query)?;
                 Ok(Compiled {
@@ -238,6 +245,14 @@ impl Compiler<'_> {
                 "{body}: the emulator's SQL API reads only"
             ))),
         }
+    }
+
+    /// A SELECT that is an operand of a set operation.
+    fn operand(&mut self, select: &Select, targets: Option<&[Type]>) -> Result<Compiled, Failure> {
+        if select.top.is_some() {
+            return Err(Failure::unsupported("TOP in an operand of a set operation"));
+        }
+        self.select(select, Order::Terms(&[]), targets)
     }
 
     fn set_operation(
@@ -297,6 +312,22 @@ impl Compiler<'_> {
     }
 }
 
+/// What a query is sorted by. The parser takes `ALL` for the name of a column.
+fn order_of(kind: &OrderByKind) -> Order<'_> {
+    match kind {
+        OrderByKind::All(options) => Order::All(options),
+        OrderByKind::Expressions(terms) => match terms.as_slice() {
+            [only] if only.with_fill.is_none() && is_all(&only.expr) => Order::All(&only.options),
+            terms => Order::Terms(terms),
+        },
+    }
+}
+
+fn is_all(expr: &Expr) -> bool {
+    let is_word = |ident: &Ident| ident.quote_style.is_none() && folded(ident) == "ALL";
+    matches!(expr, Expr::Identifier(ident) if is_word(ident))
+}
+
 /// The columns of a query under the names that WITH gives them.
 fn renamed(cte: &Cte, columns: &[Output]) -> Result<Vec<Output>, Failure> {
     let names = &cte.alias.columns;
@@ -335,7 +366,10 @@ pub(crate) fn converted(query: &Compiled, targets: &[Type]) -> Result<String, Fa
 }
 
 /// The answer of a set operation, sorted by its columns.
-fn sorted(query: Compiled, order: &[OrderByExpr]) -> Result<Compiled, Failure> {
+fn sorted(query: Compiled, order: Order<'_>) -> Result<Compiled, Failure> {
+    let Order::Terms(order) = order else {
+        return Err(Failure::unsupported("ORDER BY ALL behind a set operation"));
+    };
     if order.is_empty() {
         return Ok(query);
     }

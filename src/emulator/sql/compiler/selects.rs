@@ -1,11 +1,11 @@
 //! SELECT: what it reads, groups, answers and sorts.
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, OrderByExpr, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    WildcardAdditionalOptions,
+    Distinct, Expr, GroupByExpr, OrderByExpr, OrderByOptions, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, WildcardAdditionalOptions,
 };
 
-use super::aggregates::order_term;
+use super::aggregates::{order_key, order_term};
 use super::clauses::{excluded, is_known, item_at, ordinal, shown};
 use super::conversions::{fitted, grouping_key};
 use super::scopes::{Output, Scope, Takes, Visible, output_name};
@@ -21,6 +21,14 @@ use crate::emulator::sql::names::folded;
 pub(crate) struct Compiled {
     pub(crate) sql: String,
     pub(crate) columns: Vec<Output>,
+}
+
+/// What a query is sorted by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Order<'a> {
+    Terms(&'a [OrderByExpr]),
+    /// Every column of its answer, from left to right.
+    All(&'a OrderByOptions),
 }
 
 /// An expression of the select list.
@@ -50,7 +58,7 @@ impl Compiler<'_> {
     pub(crate) fn select(
         &mut self,
         select: &Select,
-        order: &[OrderByExpr],
+        order: Order<'_>,
         targets: Option<&[Type]>,
     ) -> Result<Compiled, Failure> {
         self.step()?;
@@ -64,7 +72,7 @@ impl Compiler<'_> {
     fn in_scope(
         &mut self,
         select: &Select,
-        order: &[OrderByExpr],
+        order: Order<'_>,
         targets: Option<&[Type]>,
     ) -> Result<Compiled, Failure> {
         let from = self.from(&select.from)?;
@@ -83,6 +91,9 @@ impl Compiler<'_> {
         let mut grouping = (is_grouped || select.having.is_some()).then_some(groups);
         let mut body = self.body(select, order, grouping.clone())?;
         let has_aggregates = self.scope().is_some_and(|scope| scope.has_aggregates);
+        if has_aggregates && matches!(order, Order::All(_)) {
+            return Err(Failure::unsupported("ORDER BY ALL with an aggregate"));
+        }
         if has_aggregates && grouping.is_none() {
             grouping = Some(Vec::new());
             body = self.body(select, order, grouping)?;
@@ -201,7 +212,7 @@ impl Compiler<'_> {
     fn body(
         &mut self,
         select: &Select,
-        order: &[OrderByExpr],
+        order: Order<'_>,
         grouping: Option<Vec<String>>,
     ) -> Result<Body, Failure> {
         self.allow(|scope| {
@@ -228,10 +239,23 @@ impl Compiler<'_> {
             Some(qualify) => Some(self.condition(qualify)?),
             None => None,
         };
-        let mut terms = Vec::with_capacity(order.len());
-        for term in order {
-            if let Some(term) = self.sorted_by(term, &items)? {
-                terms.push(term);
+        let mut terms = Vec::new();
+        match order {
+            Order::Terms(order) => {
+                for term in order {
+                    terms.extend(self.sorted_by(term, &items)?);
+                }
+            }
+            Order::All(options) => {
+                for item in items.iter().filter(|item| item.typed.constant.is_none()) {
+                    let (key, direction) = order_key(&item.typed, options)?;
+                    let sql = item.typed.sql.clone();
+                    terms.push(OrderTerm {
+                        key,
+                        direction,
+                        sql,
+                    });
+                }
             }
         }
         self.allow(|scope| {

@@ -63,6 +63,10 @@ impl Compiler<'_> {
             JoinConstraint::Using(columns) if matches!(operator, "JOIN" | "LEFT JOIN") => {
                 self.using(columns, before)?
             }
+            JoinConstraint::Natural if matches!(operator, "JOIN" | "LEFT JOIN") => {
+                let names = self.shared(before)?;
+                self.merge(&names, before)?
+            }
             JoinConstraint::None if matches!(operator, "CROSS JOIN" | "JOIN") => String::new(),
             _ => return Err(unsupported()),
         };
@@ -74,24 +78,64 @@ impl Compiler<'_> {
 
     /// The columns on the left of an inner or left join are those that USING gives.
     fn using(&mut self, columns: &[ObjectName], before: usize) -> Result<String, Failure> {
-        let mut conditions = Vec::with_capacity(columns.len());
-        for column in columns {
+        let names = columns.iter().map(|column| {
             let name = match column.0.as_slice() {
                 [part] => part.as_ident().map(folded),
                 _ => None,
             };
-            let name = name.ok_or_else(|| Failure::no_column(&column.to_string()))?;
+            name.ok_or_else(|| Failure::no_column(&column.to_string()))
+        });
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        self.merge(&names, before)
+    }
+
+    /// The names of the columns that both sides of a NATURAL JOIN have.
+    fn shared(&mut self, before: usize) -> Result<Vec<String>, Failure> {
+        let relations = self
+            .scopes
+            .last_mut()
+            .map(|scope| scope.relations.as_mut_slice());
+        let (left, right) = relations
+            .and_then(|relations| relations.split_at_mut_checked(before))
+            .unwrap_or_default();
+        let [left] = left else {
+            return Err(Failure::unsupported("NATURAL JOIN of more than two tables"));
+        };
+        let right: Vec<&Visible> = right
+            .iter()
+            .flat_map(|relation| &relation.columns)
+            .collect();
+        let is_shared = |column: &&Visible| right.iter().any(|other| other.name == column.name);
+        let names = left.columns.iter().filter(is_shared);
+        let names: Vec<String> = names.map(|column| column.name.clone()).collect();
+        if names.is_empty() {
+            return Err(Failure::unsupported(
+                "NATURAL JOIN of tables without a common column",
+            ));
+        }
+        // Where other columns of * would stand is not documented.
+        left.is_whole &= left
+            .columns
+            .iter()
+            .take(names.len())
+            .all(|column| is_shared(&column));
+        Ok(names)
+    }
+
+    fn merge(&mut self, names: &[String], before: usize) -> Result<String, Failure> {
+        let mut conditions = Vec::with_capacity(names.len());
+        for name in names {
             let find = |relations: &[Relation]| {
                 let mut all = relations.iter().flat_map(|relation| &relation.columns);
-                all.find(|column| column.name == name).cloned()
+                all.find(|column| column.name == *name).cloned()
             };
             let sides = self.scope().map(|scope| {
                 let (left, right) = scope.relations.split_at(before.min(scope.relations.len()));
-                let merged = scope.merged.iter().find(|column| column.name == name);
+                let merged = scope.merged.iter().find(|column| column.name == *name);
                 (merged.cloned().or_else(|| find(left)), find(right))
             });
             let Some((Some(left), Some(right))) = sides else {
-                return Err(Failure::no_column(&name));
+                return Err(Failure::no_column(name));
             };
             let typed = |column: &Visible| Typed {
                 sql: column.sql.clone(),
@@ -101,7 +145,7 @@ impl Compiler<'_> {
             let pair = self.comparable(vec![typed(&left), typed(&right)], false)?;
             conditions.push(pair.join(" = "));
             if let Some(scope) = self.scopes.last_mut()
-                && scope.merged.iter().all(|column| column.name != name)
+                && scope.merged.iter().all(|column| column.name != *name)
             {
                 scope.merged.push(left);
             }

@@ -314,6 +314,26 @@ pub(crate) fn add(part: Part, count: i64, to: DateTime) -> Result<DateTime, Rais
     to.checked_add(span).map_err(|_| too_far())
 }
 
+/// A value of a type to which parts are added. A `TIMESTAMP_TZ` keeps its offset.
+pub(crate) fn moved(text: &str, part: Part, count: i64, form: Form) -> Result<String, Raised> {
+    if form == Form::Time {
+        let day = Date::constant(1970, 1, 1);
+        let moved = add(part, count, time(text)?.to_datetime(day))?;
+        if moved.date() != day {
+            return Err(Raised::unsupported(format!(
+                "{text} and {count} {part:?}s: beyond midnight"
+            )));
+        }
+        return show(moved, form);
+    }
+    let moved = add(part, count, wall(text)?)?;
+    if form != Form::Tz {
+        return show(moved, form);
+    }
+    let offset = text.get(29..).unwrap_or_default();
+    show(moved, Form::Ntz).map(|wall| format!("{wall}{offset}"))
+}
+
 /// How many borders between parts lie between two moments.
 pub(crate) fn difference(part: Part, from: DateTime, to: DateTime) -> Result<i128, Raised> {
     let months = |at: DateTime| i128::from(at.year()) * 12 + i128::from(at.month()) - 1;

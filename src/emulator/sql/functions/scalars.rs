@@ -183,9 +183,8 @@ const STRICT: &[Scalar] = &[
         moments::show(wall, Form::numbered(whole(c, 2)?)?).map(Value::Text)
     }),
     ("sf_date_add", 4, |c| {
-        let part = Part::numbered(whole(c, 1)?)?;
-        let wall = moments::add(part, whole(c, 2)?, moments::wall(text(c, 0)?)?)?;
-        moments::show(wall, Form::numbered(whole(c, 3)?)?).map(Value::Text)
+        let (part, form) = (Part::numbered(whole(c, 1)?)?, Form::numbered(whole(c, 3)?)?);
+        moments::moved(text(c, 0)?, part, whole(c, 2)?, form).map(Value::Text)
     }),
     ("sf_date_diff", 3, |c| {
         let (from, to) = (moments::wall(text(c, 1)?)?, moments::wall(text(c, 2)?)?);
