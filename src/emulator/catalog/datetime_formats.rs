@@ -6,8 +6,19 @@ use jiff::civil::{Date, Time, Weekday};
 
 use super::datetime::{Moment, clock, digits, one_or_two, parse_offset};
 
-const MONTHS: [&str; 12] = [
-    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+pub(crate) const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [(&str, Weekday); 7] = [
     ("MON", Weekday::Monday),
@@ -120,9 +131,14 @@ fn civil(year: i32, month: i32, day: i32) -> Option<Date> {
     Date::new(year.try_into().ok()?, month, day).ok()
 }
 
+/// The number of a month by its name, which may be cut to three letters.
 fn month_named(name: &str) -> Option<i32> {
+    let is_it = |month: &str| {
+        let short = month.get(..3).unwrap_or_default();
+        month.eq_ignore_ascii_case(name) || short.eq_ignore_ascii_case(name)
+    };
     let mut months = MONTHS.iter().zip(1..);
-    let found = months.find(|(month, _)| month.eq_ignore_ascii_case(name));
+    let found = months.find(|(month, _)| is_it(month));
     found.map(|(_, number)| number)
 }
 
@@ -170,6 +186,7 @@ mod tests {
         for (text, wanted) in [
             ("17-JAN-2026", "2026-01-17"),
             ("7-jan-2026", "2026-01-07"),
+            ("03-April-2024", "2024-04-03"),
             ("1/7/2026", "2026-01-07"),
             ("2026-1-7", "2026-01-07"),
         ] {
@@ -193,7 +210,7 @@ mod tests {
         for text in [
             "2026/01/17",
             "17-JAN-26",
-            "17-JANUARY-2026",
+            "17-JANU-2026",
             "13/17/2026",
             "Sun, 17 Jan 2026 14:05:06",
             "Sat, 17 Jan 2026",

@@ -111,7 +111,9 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "TRY_TO_NUMERIC",
     "TRY_TO_TIME",
     "TRY_TO_TIMESTAMP",
+    "TRY_TO_TIMESTAMP_LTZ",
     "TRY_TO_TIMESTAMP_NTZ",
+    "TRY_TO_TIMESTAMP_TZ",
     "UNICODE",
     "UUID_STRING",
 ];
@@ -119,6 +121,8 @@ pub(crate) const FUNCTIONS: &[&str] = &[
 /// What the compiler writes of dates and times.
 const OF_TIME: &[&str] = &[
     "sf_moment(",
+    "sf_moment_by(",
+    "sf_try_moment_by(",
     "sf_try_moment(",
     "sf_instant(",
     "sf_epoch(",

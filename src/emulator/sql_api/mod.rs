@@ -6,6 +6,8 @@ pub(crate) mod cells;
 pub(crate) mod copies;
 pub(crate) mod execution;
 #[cfg(test)]
+mod format_tests;
+#[cfg(test)]
 mod function_tests;
 #[cfg(test)]
 mod guide_tests;

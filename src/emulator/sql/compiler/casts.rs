@@ -35,7 +35,7 @@ impl Compiler<'_> {
         let refused = || Failure::unsupported(format!("a cast from {} to {}", kind(of), kind(to)));
         let sql = match kind(to) {
             Kind::Number => to_number(&from, of, to, is_try),
-            Kind::Text => to_text(&from, of, to),
+            Kind::Text => Some(to_text(&from, of, to)),
             Kind::Float => to_float(&from, of, is_try),
             Kind::Boolean => to_boolean(&from, of, is_try),
             Kind::Moment(form) => to_moment(&from, of, to, form, is_try),
@@ -178,7 +178,7 @@ fn to_number(from: &Typed, of: DataType, to: DataType, is_try: bool) -> Option<S
 }
 
 /// VARCHAR; a text that is too long for it is refused when it is met.
-fn to_text(from: &Typed, of: DataType, to: DataType) -> Option<String> {
+fn to_text(from: &Typed, of: DataType, to: DataType) -> String {
     let sql = &from.sql;
     let text = match of {
         DataType::Varchar(_) | DataType::Date => sql.clone(),
@@ -192,7 +192,11 @@ fn to_text(from: &Typed, of: DataType, to: DataType) -> Option<String> {
         DataType::Variant | DataType::Object | DataType::Array => {
             format!("sf_variant_text({sql})")
         }
-        DataType::TimestampLtz(_) | DataType::TimestampTz(_) => return None,
+        // TIMESTAMP_OUTPUT_FORMAT: `YYYY-MM-DD HH24:MI:SS.FF3 TZHTZM`. The session's time zone is UTC.
+        DataType::TimestampLtz(_) => format!("(substr({sql},1,23) || ' +0000')"),
+        DataType::TimestampTz(_) => {
+            format!("(substr({sql},1,23) || substr({sql},30,4) || substr({sql},35,2))")
+        }
     };
     // `hex` of NULL is a text without letters.
     let text = match of {
@@ -200,10 +204,10 @@ fn to_text(from: &Typed, of: DataType, to: DataType) -> Option<String> {
         _ => text,
     };
     match (of, to) {
-        (DataType::Varchar(from), DataType::Varchar(most)) if from <= most => Some(text),
+        (DataType::Varchar(from), DataType::Varchar(most)) if from <= most => text,
         (_, DataType::Varchar(most)) if most < DEFAULT_VARCHAR => {
-            Some(format!("sf_at_most({text},{most})"))
+            format!("sf_at_most({text},{most})")
         }
-        _ => Some(text),
+        _ => text,
     }
 }

@@ -74,15 +74,27 @@ impl Compiler<'_> {
     fn moment_call(&mut self, name: &str, arguments: &[&Expr]) -> Result<Option<Typed>, Failure> {
         let is_try = name.starts_with("TRY_");
         Ok(Some(match (name.trim_start_matches("TRY_"), arguments) {
-            ("TO_CHAR" | "TO_VARCHAR", [moment, format]) => {
-                let sql = self.wall_of(name, moment)?;
+            ("TO_CHAR" | "TO_VARCHAR", [value, format]) => {
+                let value = self.expression(value)?;
                 let format = self.expression(format)?;
                 let format = self.text_argument(name, format)?;
-                Typed::text(format!("sf_format({sql},{format})"))
+                let function = match value.of.map(kind) {
+                    None | Some(Kind::Moment(_)) => "sf_format",
+                    Some(Kind::Binary) => "sf_binary_text",
+                    Some(kind) => return Err(Failure::argument_types(name, &kind.to_string())),
+                };
+                Typed::text(format!("{function}({},{format})", value.sql))
             }
             ("TO_DATE" | "DATE", [value]) => {
                 let value = self.expression(value)?;
                 self.cast(value, DataType::Date, is_try)?
+            }
+            ("TO_DATE" | "DATE", [value, format]) => {
+                self.by_format((name, is_try), value, format, (DataType::Date, Form::Date))?
+            }
+            ("TO_TIME", [value, format]) => {
+                let of = (DataType::Time(9), Form::Time);
+                self.by_format((name, is_try), value, format, of)?
             }
             ("TO_TIME" | "TIME", [value]) => {
                 let value = self.expression(value)?;
@@ -119,30 +131,75 @@ impl Compiler<'_> {
             ("TO_TIMESTAMP" | "TO_TIMESTAMP_NTZ", [value]) => {
                 self.timestamp_of(value, DataType::TimestampNtz(9), is_try)?
             }
-            ("TO_TIMESTAMP_LTZ", [value]) if !is_try => {
+            ("TO_TIMESTAMP_LTZ", [value]) => {
                 self.timestamp_of(value, DataType::TimestampLtz(9), is_try)?
             }
-            ("TO_TIMESTAMP_TZ", [value]) if !is_try => {
+            ("TO_TIMESTAMP_TZ", [value]) => {
                 let value = self.expression(value)?;
-                self.cast(value, DataType::TimestampTz(9), false)?
+                self.cast(value, DataType::TimestampTz(9), is_try)?
             }
-            ("TO_TIMESTAMP" | "TO_TIMESTAMP_NTZ", [value, scale]) if !is_try => {
-                let value = self.expression(value)?;
-                let digits = self.expression(scale)?.constant_whole();
-                let digits = digits.filter(|digits| matches!(digits, 0 | 3 | 6 | 9));
-                match (value.digits(), digits) {
-                    (Some((_, 0)), Some(digits)) => {
-                        epoch(&value.sql, digits, DataType::TimestampNtz(9))
-                    }
-                    _ => {
-                        return Err(Failure::unsupported(format!(
-                            "{name} with a format, or of a number whose scale is not 0, 3, 6 or 9"
-                        )));
-                    }
-                }
+            ("TO_TIMESTAMP" | "TO_TIMESTAMP_NTZ", [value, second]) => {
+                let of = (DataType::TimestampNtz(9), Form::Ntz);
+                self.timestamp_by((name, is_try), value, second, of)?
+            }
+            ("TO_TIMESTAMP_LTZ", [value, second]) => {
+                let of = (DataType::TimestampLtz(9), Form::Ltz);
+                self.timestamp_by((name, is_try), value, second, of)?
+            }
+            ("TO_TIMESTAMP_TZ", [value, format]) => {
+                let of = (DataType::TimestampTz(9), Form::Tz);
+                self.by_format((name, is_try), value, format, of)?
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// A timestamp of a number and its scale, or of a text and its format.
+    fn timestamp_by(
+        &mut self,
+        (name, is_try): (&str, bool),
+        value: &Expr,
+        second: &Expr,
+        of: (DataType, Form),
+    ) -> Result<Typed, Failure> {
+        let number = self.expression(value)?;
+        if number.digits().is_none() || is_try {
+            return self.by_format((name, is_try), value, second, of);
+        }
+        let digits = self.expression(second)?.constant_whole();
+        let digits = digits.filter(|digits| matches!(digits, 0 | 3 | 6 | 9));
+        match (number.digits(), digits) {
+            (Some((_, 0)), Some(digits)) => Ok(epoch(&number.sql, digits, of.0)),
+            _ => Err(Failure::unsupported(format!(
+                "{name} of a number with a fraction, or whose scale is not 0, 3, 6 or 9"
+            ))),
+        }
+    }
+
+    /// A date or time that is read from a text by a format.
+    fn by_format(
+        &mut self,
+        (name, is_try): (&str, bool),
+        value: &Expr,
+        format: &Expr,
+        (of, form): (DataType, Form),
+    ) -> Result<Typed, Failure> {
+        let in_copy = self.settings.of_pipe.is_some();
+        if is_try && in_copy && matches!(form, Form::Date | Form::Time) {
+            return Err(Failure::unsupported(format!(
+                "TRY_{name} with a format, which COPY INTO does not take,"
+            )));
+        }
+        let (value, format) = (self.expression(value)?, self.expression(format)?);
+        for argument in [&value, &format] {
+            if let Some(other) = argument.of.map(kind).filter(|kind| *kind != Kind::Text) {
+                return Err(Failure::argument_types(name, &other.to_string()));
+            }
+        }
+        let tried = if is_try { "try_" } else { "" };
+        let (value, format, number) = (value.sql, format.sql, form.number());
+        let sql = format!("sf_{tried}moment_by({value},{format},{number})");
+        Ok(Typed::new(sql, of))
     }
 
     /// The placeholder of the current time.

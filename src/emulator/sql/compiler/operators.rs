@@ -166,9 +166,7 @@ impl Compiler<'_> {
         match typed.of.map(kind) {
             None | Some(Kind::Text) => Ok(typed.sql),
             Some(Kind::Number | Kind::Variant) => Ok(self.cast(typed, TEXT, false)?.sql),
-            Some(Kind::Moment(Form::Date | Form::Time | Form::Ntz)) if name == "||" => {
-                Ok(self.cast(typed, TEXT, false)?.sql)
-            }
+            Some(Kind::Moment(_)) if name == "||" => Ok(self.cast(typed, TEXT, false)?.sql),
             Some(kind) => Err(Failure::argument_types(name, &kind.to_string())),
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod arguments;
 mod arrays;
 mod encodings;
 pub(crate) mod floats;
+mod format_reading;
 pub(crate) mod formats;
 pub(crate) mod moments;
 pub(crate) mod numbers;

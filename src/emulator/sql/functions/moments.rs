@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Span, ToSpan};
 
+use super::formats::Moment;
 use super::raised::Raised;
 use crate::emulator::catalog::account_zone::AccountZone;
 use crate::emulator::catalog::datetime::{self, Zone};
@@ -87,7 +88,7 @@ impl Form {
 /// Whether a text could be a timestamp in a format that is not documented: `17-JAN-2026` with a time.
 fn is_perhaps_a_moment(text: &str) -> bool {
     let month = text.split('-').nth(1).unwrap_or_default();
-    let is_month = month.len() == 3 && month.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_month = month.len() >= 3 && month.bytes().all(|byte| byte.is_ascii_alphabetic());
     is_month && text.starts_with(|first: char| first.is_ascii_digit())
 }
 
@@ -159,19 +160,37 @@ pub(crate) fn fill(text: &str) -> String {
     format!("{head}.{fraction:0<9}{zone}")
 }
 
-/// The instant of a `TIMESTAMP_TZ`, as a `TIMESTAMP_LTZ`.
-pub(crate) fn instant(text: &str) -> Result<String, Raised> {
-    let (_, offset) = text.rsplit_once(' ').ok_or_else(|| unreadable(text))?;
-    let minutes = || {
-        let (hours, minutes) = offset.get(1..)?.split_once(':')?;
-        Some(hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?)
-    };
-    let minutes = minutes().ok_or_else(|| unreadable(text))?;
-    let east = if offset.starts_with('-') {
+/// The minutes east of UTC of a `TIMESTAMP_TZ`; none of another type.
+fn offset(text: &str) -> Option<i64> {
+    let offset = text.get(30..)?;
+    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+    let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+    Some(if offset.starts_with('-') {
         -minutes
     } else {
         minutes
+    })
+}
+
+/// A moment for a format to write.
+pub(crate) fn written(text: &str) -> Result<Moment, Raised> {
+    let is_time = text.as_bytes().get(2) == Some(&b':');
+    let at = if is_time {
+        time(text)?.to_datetime(Date::constant(1970, 1, 1))
+    } else {
+        wall(text)?
     };
+    let local = text.ends_with('Z').then_some(0);
+    Ok(Moment {
+        at,
+        has_date: !is_time,
+        offset: local.or_else(|| offset(text)),
+    })
+}
+
+/// The instant of a `TIMESTAMP_TZ`, as a `TIMESTAMP_LTZ`.
+pub(crate) fn instant(text: &str) -> Result<String, Raised> {
+    let east = offset(text).ok_or_else(|| unreadable(text))?;
     let utc = wall(text)?
         .checked_sub(SignedDuration::from_mins(east))
         .map_err(|_| unreadable(text))?;

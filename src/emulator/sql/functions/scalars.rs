@@ -14,7 +14,8 @@ use super::moments::{self, Form, Part};
 use super::numbers::{self, Operand, Operation, Rounding};
 use super::raised::Raised;
 use super::{
-    arrays, encodings, floats, formats, patterns, regexes, texts, variants, volatile, zones,
+    arrays, encodings, floats, format_reading, formats, patterns, regexes, texts, variants,
+    volatile, zones,
 };
 
 /// What begins the name of a function of the emulator's.
@@ -213,7 +214,11 @@ const STRICT: &[Scalar] = &[
         Ok(Value::Text(formats::day_name(moments::wall(text(c, 0)?)?)))
     }),
     ("sf_format", 2, |c| {
-        formats::write(moments::wall(text(c, 0)?)?, text(c, 1)?).map(Value::Text)
+        formats::write(moments::written(text(c, 0)?)?, text(c, 1)?).map(Value::Text)
+    }),
+    ("sf_moment_by", 3, |c| {
+        let form = Form::numbered(whole(c, 2)?)?;
+        format_reading::read(text(c, 0)?, text(c, 1)?, form).map(Value::Text)
     }),
     // VARIANT.
     ("sf_field", 2, |c| variants::field(text(c, 0)?, text(c, 1)?)),
@@ -267,6 +272,7 @@ const TRIED: &[(&str, &str)] = &[
     ("sf_try_text_float", "sf_text_float"),
     ("sf_try_text_boolean", "sf_text_boolean"),
     ("sf_try_moment", "sf_moment"),
+    ("sf_try_moment_by", "sf_moment_by"),
     ("sf_try_parse_json", "sf_parse_json"),
 ];
 
