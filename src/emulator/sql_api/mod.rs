@@ -25,4 +25,6 @@ mod regexp_tests;
 pub(crate) mod statements;
 #[cfg(test)]
 pub(crate) mod statements_tests;
+#[cfg(test)]
+mod table_function_tests;
 mod views;

@@ -264,7 +264,7 @@ fn mistakes_have_snowflakes_codes() {
                 "Actual statement count 2",
             ),
             (
-                "SELECT * FROM TABLE(GENERATOR(ROWCOUNT => 1))",
+                "SELECT * FROM TABLE(SPLIT_TO_TABLE('a.b', '.'))",
                 422,
                 "000002",
                 "FROM",

@@ -24,5 +24,6 @@ pub(crate) mod selects;
 pub(crate) mod semistructured;
 pub(crate) mod sources;
 pub(crate) mod state;
+pub(crate) mod table_functions;
 pub(crate) mod text_calls;
 pub(crate) mod types;

@@ -332,8 +332,11 @@ impl Compiler<'_> {
         if relations.is_empty() {
             return Err(Failure::no_object(&table.join(".")));
         }
-        if relations.iter().any(|relation| !relation.is_whole) {
-            return Err(Failure::unsupported("* of FLATTEN: name its columns"));
+        if let Some(part) = relations.iter().find(|relation| !relation.is_whole) {
+            let name = part.name.join(".");
+            return Err(Failure::unsupported(format!(
+                "* of {name}: name its columns"
+            )));
         }
         let merged: &[Visible] = if table.is_empty() { &scope.merged } else { &[] };
         let is_merged = |column: &Visible| merged.iter().any(|known| known.name == column.name);

@@ -198,7 +198,7 @@ impl Compiler<'_> {
     }
 
     /// A path of names and positions: `a.b[0].c`.
-    fn constant_path(&mut self, value: Typed, path: &str) -> Result<Typed, Failure> {
+    pub(crate) fn constant_path(&mut self, value: Typed, path: &str) -> Result<Typed, Failure> {
         let odd = || {
             Failure::unsupported(format!(
                 "the path '{path}': write keys and positions as a.b[0]"

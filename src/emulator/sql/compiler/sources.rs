@@ -1,16 +1,14 @@
-//! FROM: tables, queries, joins and FLATTEN.
+//! FROM: tables, queries and joins.
 
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint,
-    JoinOperator, ObjectName, TableAlias, TableFactor, TableWithJoins,
+    Expr, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor, TableWithJoins,
 };
 
 use super::conversions::fitted;
 use super::scopes::{Output, Relation, Visible, column_sql, columns_of, output_name};
-use super::semistructured::structured;
 use super::state::Compiler;
-use super::types::{TEXT, Typed, number};
-use crate::emulator::catalog::coercion::DataType;
+use super::table_functions::table_function;
+use super::types::Typed;
 use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql::names::quoted;
 use crate::emulator::sql::names::{folded, read_name};
@@ -55,7 +53,7 @@ impl Compiler<'_> {
         if join.global {
             return Err(unsupported());
         }
-        let is_flatten = flatten_of(&join.relation).is_some();
+        let is_function = table_function(&join.relation).is_some();
         let before = self.scope().map_or(0, |scope| scope.relations.len());
         let right = self.factor(&join.relation)?;
         let condition = match constraint {
@@ -70,7 +68,9 @@ impl Compiler<'_> {
             JoinConstraint::None if matches!(operator, "CROSS JOIN" | "JOIN") => String::new(),
             _ => return Err(unsupported()),
         };
-        if is_flatten && !matches!(operator, "CROSS JOIN" | "JOIN") {
+        // As in an account: a lateral function takes no condition.
+        let is_plain = matches!(operator, "CROSS JOIN" | "JOIN") && condition.is_empty();
+        if is_function && !is_plain {
             return Err(unsupported());
         }
         Ok(format!(" {operator} {right}{condition}"))
@@ -153,11 +153,11 @@ impl Compiler<'_> {
         Ok(format!(" ON {}", conditions.join(" AND ")))
     }
 
-    /// A table, a query or FLATTEN.
+    /// A table, a query or a table function.
     fn factor(&mut self, factor: &TableFactor) -> Result<String, Failure> {
         let unsupported = || Failure::unsupported(format!("{factor} in FROM"));
-        if let Some((function, alias)) = flatten_of(factor) {
-            return self.flatten(&function, alias);
+        if let Some(call) = table_function(factor) {
+            return self.table_call(&call);
         }
         match factor {
             TableFactor::Table {
@@ -282,72 +282,6 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// `FLATTEN(INPUT => value, OUTER => TRUE)`: the elements of an array or the fields of an object, a row each.
-    fn flatten(
-        &mut self,
-        arguments: &[FunctionArg],
-        alias: Option<&TableAlias>,
-    ) -> Result<String, Failure> {
-        let mut input = None;
-        let mut is_outer = false;
-        for argument in arguments {
-            let (name, expr) = match argument {
-                FunctionArg::Named {
-                    name,
-                    arg: FunctionArgExpr::Expr(expr),
-                    ..
-                } => (folded(name), expr),
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => ("INPUT".to_owned(), expr),
-                other => return Err(Failure::unsupported(format!("FLATTEN with {other}"))),
-            };
-            match (name.as_str(), expr) {
-                ("INPUT", expr) => input = Some(expr),
-                ("OUTER", Expr::Value(value)) => {
-                    is_outer = value.value == sqlparser::ast::Value::Boolean(true);
-                }
-                _ => return Err(Failure::unsupported(format!("FLATTEN with {name}"))),
-            }
-        }
-        let Some(input) = input else {
-            return Err(Failure::unsupported("FLATTEN without INPUT"));
-        };
-        let value = self.expression(input)?;
-        let value = structured("FLATTEN", &value)?;
-        let sql_name = self.fresh("f");
-        let column = |name: &str, position: u8, of| Visible {
-            name: name.to_owned(),
-            of: Some(of),
-            sql: format!("json_extract({sql_name}.value,'$[{position}]')"),
-        };
-        let columns = vec![
-            column("KEY", 0, TEXT),
-            column("PATH", 1, TEXT),
-            column("INDEX", 2, number(9, 0)),
-            column("VALUE", 3, DataType::Variant),
-        ];
-        let name = alias.map_or_else(
-            || vec!["FLATTEN".to_owned()],
-            |alias| vec![folded(&alias.name)],
-        );
-        if alias.is_some_and(|alias| !alias.columns.is_empty()) {
-            return Err(Failure::unsupported(
-                "FLATTEN with an alias for its columns",
-            ));
-        }
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.relations.push(Relation {
-                name,
-                columns,
-                // SEQ and THIS are missing.
-                is_whole: false,
-            });
-        }
-        let is_outer = u8::from(is_outer);
-        Ok(format!(
-            "json_each(sf_flatten({value},{is_outer})) AS {sql_name}"
-        ))
-    }
-
     /// The SQL of VALUES, and its columns.
     pub(crate) fn values(
         &mut self,
@@ -395,37 +329,4 @@ fn keeps_right_side(join: &Join) -> bool {
         join.join_operator,
         JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
     )
-}
-
-/// The arguments and the alias of a FLATTEN in FROM.
-fn flatten_of(factor: &TableFactor) -> Option<(Vec<FunctionArg>, Option<&TableAlias>)> {
-    let is_flatten = |name: &ObjectName| match name.0.as_slice() {
-        [part] => part
-            .as_ident()
-            .is_some_and(|name: &Ident| folded(name) == "FLATTEN"),
-        _ => false,
-    };
-    match factor {
-        TableFactor::Function {
-            name,
-            args,
-            with_ordinality: false,
-            alias,
-            ..
-        } if is_flatten(name) => Some((args.clone(), alias.as_ref())),
-        TableFactor::Table {
-            name,
-            args: Some(args),
-            alias,
-            ..
-        } if is_flatten(name) => Some((args.args.clone(), alias.as_ref())),
-        TableFactor::TableFunction {
-            expr: Expr::Function(function),
-            alias,
-        } if is_flatten(&function.name) => match &function.args {
-            FunctionArguments::List(list) => Some((list.args.clone(), alias.as_ref())),
-            _ => None,
-        },
-        _ => None,
-    }
 }

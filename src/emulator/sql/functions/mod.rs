@@ -4,6 +4,7 @@ pub(crate) mod aggregates;
 pub(crate) mod arguments;
 mod arrays;
 mod encodings;
+mod flattening;
 pub(crate) mod floats;
 mod format_reading;
 pub(crate) mod formats;

@@ -14,8 +14,8 @@ use super::moments::{self, Form, Part};
 use super::numbers::{self, Operand, Operation, Rounding};
 use super::raised::Raised;
 use super::{
-    arrays, encodings, floats, format_reading, formats, patterns, regexes, texts, variants,
-    volatile, zones,
+    arrays, encodings, flattening, floats, format_reading, formats, patterns, regexes, texts,
+    variants, volatile, zones,
 };
 
 /// What begins the name of a function of the emulator's.
@@ -278,13 +278,6 @@ const TRIED: &[(&str, &str)] = &[
 
 /// Functions that look at NULL themselves.
 const LENIENT: &[Scalar] = &[
-    ("sf_flatten", 2, |c| {
-        let json = match c.get_raw(0) {
-            ValueRef::Null => None,
-            _ => Some(text(c, 0)?),
-        };
-        variants::flatten(json, whole(c, 1)? != 0)
-    }),
     // `[…]` and `{…}` of JSON texts; NULL is a JSON null in an array, and no key of an object.
     ("sf_array", -1, |c| {
         let elements = (0..c.len()).map(|at| match c.get_raw(at) {
@@ -312,9 +305,15 @@ pub(crate) fn register(connection: &Connection, end: Option<Instant>) -> rusqlit
         | FunctionFlags::SQLITE_DETERMINISTIC
         | FunctionFlags::SQLITE_INNOCUOUS;
     let strict = || {
-        [STRICT, arrays::STRICT, encodings::STRICT, zones::STRICT]
-            .into_iter()
-            .flatten()
+        [
+            STRICT,
+            arrays::STRICT,
+            encodings::STRICT,
+            flattening::STRICT,
+            zones::STRICT,
+        ]
+        .into_iter()
+        .flatten()
     };
     for (name, arguments, function) in strict() {
         connection.create_scalar_function(*name, *arguments, flags, move |context| {
@@ -328,7 +327,11 @@ pub(crate) fn register(connection: &Connection, end: Option<Instant>) -> rusqlit
             })?;
         }
     }
-    for (name, arguments, function) in LENIENT.iter().chain(arrays::LENIENT) {
+    for (name, arguments, function) in LENIENT
+        .iter()
+        .chain(arrays::LENIENT)
+        .chain(flattening::LENIENT)
+    {
         connection.create_scalar_function(*name, *arguments, flags, move |context| {
             function(context).map_err(raised)
         })?;

@@ -1,7 +1,5 @@
 //! VARIANT, OBJECT and ARRAY: JSON texts whose numbers keep the digits they were written with. A JSON null is the text `null`.
 
-use std::fmt::Write as _;
-
 use rusqlite::types::Value;
 use serde_json::value::RawValue;
 
@@ -259,41 +257,6 @@ pub(crate) fn parse(text: &str) -> Outcome {
     }
 }
 
-/// The rows of FLATTEN, as a JSON array that SQLite's `json_each` takes apart. A row is `[key, path, index, value]`, the last as a
-/// string of JSON, for SQLite would change its numbers.
-pub(crate) fn flatten(json: Option<&str>, is_outer: bool) -> Outcome {
-    let mut rows = "[".to_owned();
-    let mut push = |key: Option<&str>, path: &str, index: Option<usize>, value: &str| {
-        let separator = if rows.len() > 1 { "," } else { "" };
-        let key = key.map_or("null".to_owned(), quoted);
-        let index = index.map_or("null".to_owned(), |index| index.to_string());
-        let (path, value) = (quoted(path), quoted(value));
-        // Writing to a String cannot fail.
-        let _ = write!(rows, "{separator}[{key},{path},{index},{value}]");
-    };
-    match json.map(Json::read).transpose()? {
-        Some(Json::Array(array)) => {
-            for (index, value) in elements(array)?.into_iter().enumerate() {
-                push(None, &format!("[{index}]"), Some(index), value.get());
-            }
-        }
-        Some(Json::Object(object)) => {
-            let fields = Fields::read(object).map_err(|why| {
-                Raised::unsupported(format!("FLATTEN of an object: {}", why.message))
-            })?;
-            for (key, value) in fields.iter() {
-                push(Some(key), key, None, value.get());
-            }
-        }
-        _ => {}
-    }
-    if rows.len() == 1 && is_outer {
-        rows.push_str("[null,null,null,null]");
-    }
-    rows.push(']');
-    Ok(Value::Text(rows))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,15 +308,5 @@ mod tests {
         );
         assert_eq!(text(key("1.0")), text(key("1")));
         assert!(key("[]").unwrap_err().is_unsupported());
-    }
-
-    #[test]
-    fn flatten_has_a_row_for_each_element() {
-        assert_eq!(
-            text(flatten(Some("[1.50,\"x\"]"), false)),
-            r#"[[null,"[0]",0,"1.50"],[null,"[1]",1,"\"x\""]]"#
-        );
-        assert_eq!(text(flatten(Some("{}"), false)), "[]");
-        assert_eq!(text(flatten(None, true)), "[[null,null,null,null]]");
     }
 }

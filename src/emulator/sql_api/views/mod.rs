@@ -1,4 +1,4 @@
-//! What queries may read beside tables: error tables, the channel history and the event table. Their rows are made for each query.
+//! What queries may read beside tables: error tables, the channel history, the event table and the tables themselves. Their rows are made for each query.
 
 use super::statements::storage_failure;
 use crate::emulator::catalog::account_zone::AccountZone;
@@ -14,6 +14,7 @@ use crate::emulator::storage::row_snapshot::RowSnapshot;
 mod channel_history;
 mod error_table;
 mod event_table;
+mod information_schema;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,10 @@ pub(super) fn find(state: &mut State, name: &ObjectName) -> Result<Option<View>,
             error_table::columns(),
             error_table::rows(state, name, &base)?,
         ),
-        None if name.database != "SNOWFLAKE" => return Ok(None),
+        None if name.database != "SNOWFLAKE" => match information_schema::find(state, name)? {
+            Some(found) => found,
+            None => return Ok(None),
+        },
         None => match (name.schema.as_str(), name.name.as_str()) {
             ("ACCOUNT_USAGE", "SNOWPIPE_STREAMING_CHANNEL_HISTORY") => {
                 (channel_history::columns(), channel_history::rows(state))
