@@ -69,6 +69,13 @@ const GRAMMAR: &[(&str, &str)] = &[
 pub(super) async fn grammar(lab: &mut Lab<'_>) -> Result<(), Broken> {
     for (what, statement) in GRAMMAR {
         let created = lab.try_sql(statement).await?;
+        if *what == "pipe.where" {
+            let word = match created {
+                Ok(_) => filtered(lab).await?,
+                Err(_) => "refuse",
+            };
+            lab.see("pipes.where_clause", word);
+        }
         if created.is_ok() {
             // A table may have ten pipes.
             let name = statement.split(' ').nth(2).unwrap_or_default();
@@ -85,6 +92,22 @@ pub(super) async fn grammar(lab: &mut Lab<'_>) -> Result<(), Broken> {
         lab.see(what, word);
     }
     Ok(())
+}
+
+/// What becomes of a row that the WHERE of the pipe does not select.
+async fn filtered(lab: &mut Lab<'_>) -> Result<&'static str, Broken> {
+    let at = (Pipe::Made("PF"), "c");
+    let token = lab.open(at.0, at.1).await?;
+    lab.append(at, &token, "o1", "{\"a\":1}\n{\"b\":2}\n")
+        .await?;
+    let status = lab.committed(at, "o1").await?;
+    let count = |name: &str| status.get(name).and_then(Value::as_u64);
+    let rejected = count("rows_error_count").or_else(|| count("rows_errors"));
+    Ok(match (count("rows_inserted"), rejected) {
+        (Some(1), Some(0)) => "filter",
+        (Some(1), _) => "reject",
+        _ => "ignore",
+    })
 }
 
 pub(super) const SELECT_EXPECTED: &[(&str, &str)] = &[

@@ -92,7 +92,7 @@ impl Catalog {
     /// A pipe or a column that is computed in UTC, if there is one.
     fn in_utc(&self) -> Option<String> {
         let of_time = |pipe: &&Pipe| match &pipe.mapping {
-            Mapping::Transform(transform) => transform.program.is_of_time(),
+            Mapping::Transform(transform) => transform.is_of_time(),
             _ => false,
         };
         if let Some(pipe) = self.pipes().find(of_time) {

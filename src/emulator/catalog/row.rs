@@ -18,13 +18,19 @@ use crate::types::answers::UnknownKey;
 impl Table {
     /// The cells, in column order, that `row`, a JSON text, lands as through `pipe` when it is committed at `now`.
     ///
-    /// Keys that no column matches are ignored, unless the pipe's rules say otherwise. Numbers keep the digits they were written with.
+    /// `None` is a row that the pipe's WHERE does not select. Keys that no column matches are ignored, unless the pipe's rules say
+    /// otherwise. Numbers keep the digits they were written with.
     ///
     /// # Errors
     ///
     /// Why the row is rejected: it is not a JSON object, it or an object in it has a key twice, a value does not fit its column, or
     /// a NOT NULL column has none.
-    pub fn land(&self, pipe: &Pipe, row: &str, now: SystemTime) -> Result<Vec<Cell>, RowError> {
+    pub fn land(
+        &self,
+        pipe: &Pipe,
+        row: &str,
+        now: SystemTime,
+    ) -> Result<Option<Vec<Cell>>, RowError> {
         if !row.trim_start().starts_with('{') {
             serde_json::from_str::<&RawValue>(row).map_err(RowError::json)?;
             return Err(RowError::json("the row is not a JSON object"));
@@ -32,7 +38,7 @@ impl Table {
         let rules = pipe.rules;
         let fields = Fields::of_row(row, rules.values.duplicate_key)?;
         let at = (now, rules.zone);
-        match &pipe.mapping {
+        let landed = match &pipe.mapping {
             Mapping::ByName(match_by) => {
                 // Most rows spell all keys as the columns are spelled.
                 let folded = OnceCell::new();
@@ -59,6 +65,9 @@ impl Table {
                 column.land(&row, rules).map(Given::Value)
             }),
             Mapping::Transform(transform) => {
+                if !transform.selects(row, now)? {
+                    return Ok(None);
+                }
                 let cells = transform.program.cells(row, now)?;
                 self.fill(at, |position, column| {
                     let mut pairs = transform.columns.iter().zip(&cells);
@@ -77,7 +86,8 @@ impl Table {
                     None => Ok(rules.omitted_cell().into()),
                 }
             }),
-        }
+        };
+        landed.map(Some)
     }
 
     /// Checks that each key of a row has a column.

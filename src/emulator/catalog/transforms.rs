@@ -1,4 +1,4 @@
-//! The expressions of a pipe's select list, as the catalog knows them: what computes them is above it.
+//! The expressions of a pipe's select, as the catalog knows them: what computes them is above it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,13 +34,35 @@ pub struct Transform {
     pub(crate) program: Arc<dyn Program>,
     /// The columns that take the next number of a sequence.
     pub(crate) numbers: Vec<(usize, Sequence)>,
+    /// The condition of WHERE, which computes one BOOLEAN.
+    pub(crate) filter: Option<Arc<dyn Program>>,
+}
+
+impl Transform {
+    /// Whether the row is one that WHERE selects.
+    pub(super) fn selects(&self, row: &str, now: SystemTime) -> Result<bool, RowError> {
+        let Some(filter) = &self.filter else {
+            return Ok(true);
+        };
+        let cells = filter.cells(row, now)?;
+        Ok(matches!(cells.first(), Some((Cell::Boolean(true), _))))
+    }
+
+    /// Whether something of it depends on the time zone.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn is_of_time(&self) -> bool {
+        let mut programs = std::iter::once(&self.program).chain(&self.filter);
+        programs.any(|program| program.is_of_time())
+    }
 }
 
 impl PartialEq for Transform {
     fn eq(&self, other: &Self) -> bool {
+        let filter = |of: &Self| of.filter.as_ref().map(|filter| filter.text().to_owned());
         self.columns == other.columns
             && self.program.text() == other.program.text()
             && self.numbers == other.numbers
+            && filter(self) == filter(other)
     }
 }
 

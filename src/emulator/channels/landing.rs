@@ -197,7 +197,7 @@ impl Piece<'_> {
         };
         for line in body::lines(self.lines) {
             match land_line(table, pipe, line, at) {
-                Ok(cells) => landed.rows.push(cells),
+                Ok(cells) => landed.rows.extend(cells),
                 Err(error) => {
                     let text = str::from_utf8(line).map(str::to_owned);
                     landed.rejected.push(RejectedRow {
@@ -222,7 +222,7 @@ fn land_line(
     pipe: &Pipe,
     line: &[u8],
     at: SystemTime,
-) -> Result<Vec<Cell>, RowError> {
+) -> Result<Option<Vec<Cell>>, RowError> {
     let row = str::from_utf8(line)
         .map_err(|why| RowError::json(format!("the row is not UTF-8: {why}")))?;
     table.land(pipe, row, at)

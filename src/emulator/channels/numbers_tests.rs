@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::emulator::catalog::tables::Catalog;
-use crate::emulator::rig::{Client, settings};
+use crate::emulator::rig::{Client, DATA, PIPES, settings};
 use crate::emulator::storage::data_file::DataFile;
 use crate::emulator::storage::memory::MemoryStorage;
 use crate::emulator::storage::sqlite_file::Ddl;
@@ -103,4 +103,28 @@ fn defaults_are_computed_for_each_row() {
     let day = client.emulator.rows("DB.S.T").unwrap()[0]["C"].clone();
     assert_eq!(json!(values), json!([7, "ab", day, "-1.50", { "a": 1 }]));
     assert!(day.is_string());
+}
+
+#[test]
+fn the_numbers_of_a_pipe_go_on_after_a_restart() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("e.db");
+    let ddl = "USE SCHEMA DB.S;
+CREATE SEQUENCE NUMBERS START 100 INCREMENT 10;
+CREATE TABLE T (ID NUMBER, N NUMBER);
+CREATE PIPE P AS COPY INTO T FROM (SELECT NUMBERS.NEXTVAL, $1:n FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')));";
+    for (n, wanted) in [
+        (1, json!({ "ID": 100, "N": 1 })),
+        (2, json!({ "ID": 110, "N": 2 })),
+    ] {
+        let storage = DataFile::open(&path, &Ddl::Bootstrap(ddl.to_owned())).unwrap();
+        let client = Client::of(settings().data_file(storage));
+        let opened = client.call("PUT", &format!("{PIPES}/P/channels/c"), "{}").1;
+        let token = opened["next_continuation_token"].as_str().unwrap();
+        let path = format!("{DATA}/P/channels/c/rows?continuationToken={token}&offsetToken={n}");
+        let row = format!("{{\"n\":{n}}}\n");
+        assert_eq!(client.call("POST", &path, row).0, 200);
+        client.emulator.commit_now();
+        assert_eq!(rows(&client).last(), Some(&wanted));
+    }
 }

@@ -8,6 +8,7 @@ pub(crate) mod insert;
 pub(crate) mod literal;
 pub(crate) mod options;
 pub(crate) mod pipe;
+pub(crate) mod pipe_source;
 pub(crate) mod rows;
 pub(crate) mod script;
 pub(crate) mod session;

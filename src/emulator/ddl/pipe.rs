@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use sqlparser::ast::{Expr, SelectItem};
-use sqlparser::dialect::SnowflakeDialect;
-use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Location, Token};
+use sqlparser::tokenizer::Token;
 
 use super::defaults::{next_value, sequence};
+use super::pipe_source::{Computed, Item, Source, source};
 use super::script::Cursor;
 use super::session::Session;
 use super::statements::DdlError;
@@ -15,25 +13,10 @@ use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::columns::Column;
 use crate::emulator::catalog::rules::Rules;
 use crate::emulator::catalog::tables::{Catalog, Mapping, MatchBy, Pipe, Selected, Table};
-use crate::emulator::catalog::transforms::Transform;
+use crate::emulator::catalog::transforms::{Program, Transform};
+use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql::transforms;
 use crate::types::answers::CreateOrRefuse;
-
-/// Where a pipe takes its rows from.
-enum Source {
-    Streaming,
-    Select(Vec<Item>),
-    /// A select list with more than paths and casts.
-    Computed(Vec<Expr>, Location),
-    /// Files: nothing that the emulator has.
-    Stage,
-}
-
-/// An item of a select list, before it has a column.
-struct Item {
-    path: Vec<String>,
-    cast: Option<DataType>,
-}
 
 /// Reads what follows `CREATE PIPE [IF NOT EXISTS]`. `None` is a pipe that loads files.
 pub(crate) fn read(
@@ -57,7 +40,7 @@ pub(crate) fn read(
     let listed = column_list(&mut cursor)?;
     let named = listed.clone();
     let source = if cursor.keyword("FROM") {
-        Some(source(&mut cursor)?)
+        Some(source(&mut cursor, catalog.answers.where_clause)?)
     } else {
         None
     };
@@ -88,13 +71,12 @@ pub(crate) fn read(
             let selected = assign(items, listed, table).map_err(|why| DdlError::at(at, why))?;
             Mapping::Select(selected)
         }
-        (Some(Source::Computed(items, list_at)), None) => {
-            let columns = columns(items.len(), listed, table);
+        (Some(Source::Computed(select)), None) => {
+            let columns = columns(select.items.len(), listed, table);
             let columns = columns.map_err(|why| DdlError::at(at, why))?;
-            let assigned: Vec<(usize, Expr)> = columns.into_iter().zip(items).collect();
-            Mapping::Transform(transform(assigned, list_at, session, catalog)?)
+            Mapping::Transform(transform(columns, *select, session, catalog)?)
         }
-        (Some(Source::Select(_) | Source::Computed(..)), Some(_)) => {
+        (Some(Source::Select(_) | Source::Computed(_)), Some(_)) => {
             return Err(DdlError::at(
                 options_at,
                 "match_by_column_name is not supported with copy transform: a pipe has either a select list or MATCH_BY_COLUMN_NAME",
@@ -124,15 +106,16 @@ pub(crate) fn read(
 
 /// What computes the values of columns.
 fn transform(
-    assigned: Vec<(usize, Expr)>,
-    list_at: Location,
+    assigned: Vec<usize>,
+    select: Computed,
     session: &Session,
     catalog: &Catalog,
 ) -> Result<Transform, DdlError> {
+    let at = select.at;
     let (mut columns, mut items, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
-    for (column, item) in assigned {
+    for (column, item) in assigned.into_iter().zip(select.items) {
         if let Some(parts) = next_value(&item) {
-            let sequence = sequence(parts, (session, &catalog.sequences), list_at)?;
+            let sequence = sequence(parts, (session, &catalog.sequences), at)?;
             numbers.push((column, sequence));
         } else {
             columns.push(column);
@@ -141,15 +124,25 @@ fn transform(
     }
     if items.is_empty() {
         return Err(DdlError::at(
-            list_at,
+            at,
             "a select list of nothing but NEXTVAL reads no row",
         ));
     }
-    let program = transforms::compile(&items, catalog.zone(), catalog.answers.functions);
+    let refused = |why: Failure| DdlError::at(at, why.reason());
+    let (zone, functions) = (catalog.zone(), catalog.answers.functions);
+    let program = transforms::compile(&items, zone, functions).map_err(refused)?;
+    let filter: Option<Arc<dyn Program>> = match &select.condition {
+        Some(condition) => {
+            let filter = transforms::compile_condition(condition, zone, functions);
+            Some(Arc::new(filter.map_err(refused)?))
+        }
+        None => None,
+    };
     Ok(Transform {
         columns,
-        program: Arc::new(program.map_err(|why| DdlError::at(list_at, why.reason()))?),
+        program: Arc::new(program),
         numbers,
+        filter,
     })
 }
 
@@ -175,164 +168,6 @@ fn column_list(cursor: &mut Cursor<'_>) -> Result<Option<Vec<String>>, DdlError>
     }
     cursor.expect(&Token::RParen)?;
     Ok(Some(names))
-}
-
-fn source(cursor: &mut Cursor<'_>) -> Result<Source, DdlError> {
-    if is_stage(cursor) {
-        return Ok(Source::Stage);
-    }
-    if !cursor.token(&Token::LParen) {
-        streaming(cursor)?;
-        return Ok(Source::Streaming);
-    }
-    cursor.expect_keyword("SELECT")?;
-    let mut items_at = cursor.clone();
-    let source = match select_list(cursor) {
-        Ok(items) => Source::Select(items),
-        // A select from files may hold anything: it is not ours to refuse.
-        Err(_) if reads_files(items_at.clone()) => return Ok(Source::Stage),
-        Err(_) => {
-            let list_at = items_at.at();
-            let items = expressions(&mut items_at)?;
-            *cursor = items_at;
-            Source::Computed(items, list_at)
-        }
-    };
-    cursor.expect_keyword("FROM")?;
-    if is_stage(cursor) {
-        return Ok(Source::Stage);
-    }
-    streaming(cursor)?;
-    if !cursor.token(&Token::RParen) {
-        cursor.keyword("AS");
-        if cursor.identifier().is_err() || !cursor.token(&Token::RParen) {
-            return Err(DdlError::at(
-                cursor.at(),
-                "the emulator's pipes have a select list and nothing after it: no WHERE, no JOIN",
-            ));
-        }
-    }
-    Ok(source)
-}
-
-/// The expressions of a select list, as the parser of queries reads them.
-fn expressions(cursor: &mut Cursor<'_>) -> Result<Vec<Expr>, DdlError> {
-    let at = cursor.at();
-    let list = cursor.until("FROM");
-    let mut parser = Parser::new(&SnowflakeDialect {}).with_tokens_with_locations(list);
-    let items = parser
-        .parse_projection()
-        .map_err(|why| DdlError::at(at, format!("the select list: {why}")))?;
-    if parser.peek_token().token != Token::EOF {
-        return Err(DdlError::at(
-            at,
-            format!("the select list: unexpected {}", parser.peek_token().token),
-        ));
-    }
-    let items = items.into_iter().map(|item| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Ok(expr),
-        other => Err(DdlError::at(
-            at,
-            format!("{other} in the select list of a pipe"),
-        )),
-    });
-    items.collect()
-}
-
-fn is_stage(cursor: &Cursor<'_>) -> bool {
-    matches!(
-        cursor.peek(),
-        Some(Token::AtSign | Token::SingleQuotedString(_))
-    )
-}
-
-fn reads_files(mut cursor: Cursor<'_>) -> bool {
-    loop {
-        if cursor.keyword("FROM") {
-            return is_stage(&cursor);
-        }
-        if cursor.next().is_none() {
-            return false;
-        }
-    }
-}
-
-/// `TABLE(DATA_SOURCE(TYPE => 'STREAMING'))`.
-fn streaming(cursor: &mut Cursor<'_>) -> Result<(), DdlError> {
-    cursor.expect_keyword("TABLE")?;
-    cursor.expect(&Token::LParen)?;
-    cursor.expect_keyword("DATA_SOURCE")?;
-    cursor.expect(&Token::LParen)?;
-    cursor.expect_keyword("TYPE")?;
-    cursor.expect(&Token::RArrow)?;
-    match cursor.peek() {
-        Some(Token::SingleQuotedString(kind)) if kind.eq_ignore_ascii_case("STREAMING") => {
-            cursor.next();
-        }
-        _ => return Err(cursor.expected("'STREAMING'")),
-    }
-    cursor.expect(&Token::RParen)?;
-    cursor.expect(&Token::RParen)
-}
-
-fn select_list(cursor: &mut Cursor<'_>) -> Result<Vec<Item>, DdlError> {
-    let mut items = vec![item(cursor)?];
-    while cursor.token(&Token::Comma) {
-        items.push(item(cursor)?);
-    }
-    Ok(items)
-}
-
-/// `$1`, `$1:A`, `$1:A.B::NUMBER(7,2) AS C`: what needs no computing.
-fn item(cursor: &mut Cursor<'_>) -> Result<Item, DdlError> {
-    if !cursor.token(&Token::Placeholder("$1".to_owned())) {
-        return Err(cursor.expected("$1"));
-    }
-    let mut path = Vec::new();
-    let mut more = cursor.token(&Token::Colon);
-    while more {
-        match cursor.peek() {
-            // Keys of JSON keep their case, quoted or not.
-            Some(Token::Word(word)) => path.push(word.value.clone()),
-            _ => return Err(cursor.expected("a key")),
-        }
-        cursor.next();
-        more = cursor.token(&Token::Period);
-    }
-    let cast = if cursor.token(&Token::DoubleColon) {
-        Some(data_type(cursor)?)
-    } else {
-        None
-    };
-    if cursor.keyword("AS") {
-        cursor.identifier()?;
-    }
-    match cursor.peek() {
-        Some(Token::Comma) => Ok(Item { path, cast }),
-        Some(Token::Word(word)) if word.value.eq_ignore_ascii_case("FROM") => {
-            Ok(Item { path, cast })
-        }
-        _ => Err(cursor.expected("a comma or FROM")),
-    }
-}
-
-fn data_type(cursor: &mut Cursor<'_>) -> Result<DataType, DdlError> {
-    let at = cursor.at();
-    let mut text = cursor.identifier()?;
-    if text == "DOUBLE" && cursor.keyword("PRECISION") {
-        text.push_str(" PRECISION");
-    }
-    if cursor.token(&Token::LParen) {
-        text.push('(');
-        while let Some(token) = cursor.next() {
-            if *token == Token::RParen {
-                break;
-            }
-            text.push_str(&token.to_string());
-        }
-        text.push(')');
-    }
-    text.parse().map_err(|why: String| DdlError::at(at, why))
 }
 
 /// What follows the source. Only one option changes how rows land.

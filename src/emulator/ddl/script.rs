@@ -132,15 +132,23 @@ impl<'a> Cursor<'a> {
     /// The tokens up to an unquoted word outside of parentheses, with the escapes of texts as SQL has them. They are passed.
     pub(crate) fn until(&mut self, keyword: &str) -> Vec<TokenWithSpan> {
         let mut depth = 0_usize;
-        let mut passed = Vec::new();
-        while let Some((token, rest)) = self.tokens.split_first() {
-            match &token.token {
+        self.pass(|token| {
+            match token {
                 Token::LParen | Token::LBracket => depth += 1,
                 Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
-                Token::Word(word) if depth == 0 && word.value.eq_ignore_ascii_case(keyword) => {
-                    break;
-                }
+                Token::Word(word) if depth == 0 => return word.value.eq_ignore_ascii_case(keyword),
                 _ => {}
+            }
+            false
+        })
+    }
+
+    /// Passes the tokens up to an end, which are returned with the escapes of texts as SQL has them.
+    fn pass(&mut self, mut is_end: impl FnMut(&Token) -> bool) -> Vec<TokenWithSpan> {
+        let mut passed = Vec::new();
+        while let Some((token, rest)) = self.tokens.split_first() {
+            if is_end(&token.token) {
+                break;
             }
             let mut token = token.clone();
             if let Token::SingleQuotedString(text) = &mut token.token {
@@ -150,6 +158,20 @@ impl<'a> Cursor<'a> {
             self.tokens = rest;
         }
         passed
+    }
+
+    /// The tokens up to the closing parenthesis of what the cursor is in, with the escapes of texts as SQL has them. They are passed.
+    pub(crate) fn until_closed(&mut self) -> Vec<TokenWithSpan> {
+        let mut depth = 0_usize;
+        self.pass(|token| {
+            match token {
+                Token::RParen if depth == 0 => return true,
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                _ => {}
+            }
+            false
+        })
     }
 
     /// What follows, with a space for each stretch of white space and comments.

@@ -338,7 +338,7 @@ fn pipes_that_cannot_be_read_say_why() {
         (
             "FROM (SELECT $1:A, $1:B FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')) WHERE $1:A > 1)"
                 .to_owned(),
-            "line 3, column 76: the emulator's pipes have a select list and nothing after it",
+            "line 3, column 70: WHERE is not supported in a streaming pipe",
         ),
         (
             "FROM (SELECT $1:A, $1:B::GEOMETRY FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')))"

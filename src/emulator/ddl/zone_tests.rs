@@ -12,7 +12,7 @@ fn landed(catalog: &Catalog, row: &str) -> String {
     let pipe = catalog.pipe(&name("T-STREAMING")).unwrap();
     let table = catalog.table(&name("T")).unwrap();
     let now = UNIX_EPOCH + Duration::from_secs(1_705_312_800);
-    let cells = table.land(&pipe, row, now).unwrap();
+    let cells = table.land(&pipe, row, now).unwrap().unwrap();
     table.to_json(cells).to_string()
 }
 

@@ -1,4 +1,4 @@
-//! The select list of a pipe: compiled when the pipe is created, and computed for each row by a SQLite connection of the thread.
+//! The select of a pipe: compiled when the pipe is created, and computed for each row by a SQLite connection of the thread.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use sqlparser::ast::Expr;
 use super::compiler::literals::Literal;
 use super::compiler::scalar_names::SCALARS;
 use super::compiler::state::{Compiler, Settings, Slot};
-use super::compiler::types::{TEXT, Type};
+use super::compiler::types::{TEXT, Type, Typed};
 use super::failure::Failure;
 use super::functions::raised::Raised;
 use super::functions::{arguments, moments, numbers, scalars, volatile};
@@ -158,18 +158,41 @@ pub(crate) fn compile(
     zone: AccountZone,
     functions: PipeFunctions,
 ) -> Result<impl Program + use<>, Failure> {
-    let functions = match functions {
-        PipeFunctions::Listed => FUNCTIONS,
-        PipeFunctions::All => SCALARS,
-    };
-    compile_list(items, zone, functions)
+    compile_list(items, zone, functions, expression)
+}
+
+/// Compiles the condition of WHERE.
+pub(crate) fn compile_condition(
+    condition: &Expr,
+    zone: AccountZone,
+    functions: PipeFunctions,
+) -> Result<impl Program + use<>, Failure> {
+    let items = std::slice::from_ref(condition);
+    let compiled = compile_list(items, zone, functions, boolean)?;
+    if volatile::calls(&compiled.sql) > 0 {
+        return Err(Failure::unsupported("UUID_STRING or RANDOM in WHERE"));
+    }
+    Ok(compiled)
+}
+
+fn expression(compiler: &mut Compiler<'_>, item: &Expr) -> Result<Typed, Failure> {
+    compiler.expression(item)
+}
+
+fn boolean(compiler: &mut Compiler<'_>, condition: &Expr) -> Result<Typed, Failure> {
+    compiler.condition(condition).map(Typed::boolean)
 }
 
 fn compile_list(
     items: &[Expr],
     zone: AccountZone,
-    functions: &[&str],
+    functions: PipeFunctions,
+    compile: fn(&mut Compiler<'_>, &Expr) -> Result<Typed, Failure>,
 ) -> Result<Compiled, Failure> {
+    let functions = match functions {
+        PipeFunctions::Listed => FUNCTIONS,
+        PipeFunctions::All => SCALARS,
+    };
     let (context, tables) = (Context::default(), BTreeMap::new());
     let mut compiler = Compiler::new(Settings {
         of_pipe: Some(functions),
@@ -181,7 +204,7 @@ fn compile_list(
     });
     let (mut list, mut types) = (Vec::new(), Vec::new());
     for item in items {
-        let value = compiler.expression(item)?;
+        let value = compile(&mut compiler, item)?;
         if volatile::calls(&value.sql) > 1 {
             return Err(Failure::unsupported(format!(
                 "{item}, in which UUID_STRING or RANDOM would be computed more than once"
@@ -217,7 +240,12 @@ pub(crate) fn compile_default(
     value: &Expr,
     zone: AccountZone,
 ) -> Result<(impl Program + use<>, bool), Failure> {
-    let compiled = compile_list(std::slice::from_ref(value), zone, FUNCTIONS)?;
+    let compiled = compile_list(
+        std::slice::from_ref(value),
+        zone,
+        PipeFunctions::Listed,
+        expression,
+    )?;
     let reads_row = compiled
         .slots
         .iter()

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::Catalog;
+use crate::types::answers::Answers;
 
 const DDL: &str = r#"
 CREATE TABLE DB.S.T (
@@ -35,7 +36,8 @@ fn landed(row: &str) -> Result<Vec<Cell>, String> {
     let pipe = catalog.pipe(&name).unwrap();
     let table = catalog.table(&pipe.table).unwrap();
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
-    table.land(&pipe, row, now).map_err(|why| why.to_string())
+    let landed = table.land(&pipe, row, now).map(Option::unwrap);
+    landed.map_err(|why| why.to_string())
 }
 
 #[test]
@@ -96,7 +98,10 @@ CREATE PIPE DB.S.P AS COPY INTO DB.S.T FROM (
     let catalog = Catalog::from_ddl(&format!("USE SCHEMA DB.S; {ddl}")).unwrap();
     let pipe = catalog.pipe(&ObjectName::new("DB", "S", "P")).unwrap();
     let table = catalog.table(&pipe.table).unwrap();
-    let land = |row| table.land(&pipe, row, SystemTime::UNIX_EPOCH);
+    let land = |row| {
+        let landed = table.land(&pipe, row, SystemTime::UNIX_EPOCH);
+        landed.map(Option::unwrap)
+    };
     let first = land(r#"{"name": "x-1-y-2"}"#).unwrap();
     assert_eq!(first[0], Cell::Integer(10));
     assert_eq!(
@@ -114,4 +119,68 @@ CREATE PIPE DB.S.P AS COPY INTO DB.S.T FROM (
         (&Cell::Integer(20), &Cell::Integer(25))
     );
     assert_ne!(first[4], second[4]);
+}
+
+#[test]
+fn rows_for_which_the_condition_is_not_true_are_left_out() {
+    let answers = Answers::default();
+    let mut catalog =
+        Catalog::default().with_answers(&answers.with("pipes.where_clause", "filter").unwrap());
+    let create = |name: &str, filter: &str| {
+        format!(
+            "CREATE PIPE DB.S.{name} AS COPY INTO DB.S.T FROM (SELECT $1:n::NUMBER, 'x' FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')) {filter});"
+        )
+    };
+    let ddl = "CREATE TABLE DB.S.T (N NUMBER NOT NULL, X VARCHAR);";
+    catalog.apply_ddl(ddl).unwrap();
+    for (pipe, filter, row, wanted) in [
+        (
+            "P1",
+            "WHERE $1:n::NUMBER > 1 AND ($1:n::NUMBER < 5)",
+            r#"{"n":4}"#,
+            Ok(true),
+        ),
+        ("P2", "AS S WHERE $1:n::NUMBER > 1", r#"{"n":1}"#, Ok(false)),
+        ("P3", "S WHERE $1:n::NUMBER > 1", r#"{"m":2}"#, Ok(false)),
+        (
+            "P4",
+            "WHERE $1:is_new",
+            r#"{"n":1,"is_new":true}"#,
+            Ok(true),
+        ),
+        ("P5", "WHERE $1:is_new", r#"{"n":1}"#, Ok(false)),
+        // What is selected has to fit its column, and what is not has not.
+        (
+            "P6",
+            "WHERE $1:kind::VARCHAR = 'a'",
+            r#"{"kind":"a"}"#,
+            Err(()),
+        ),
+        (
+            "P7",
+            "WHERE $1:kind::VARCHAR = 'a'",
+            r#"{"kind":"b"}"#,
+            Ok(false),
+        ),
+        ("P8", "WHERE $1:n::NUMBER > 1", r#"{"n":"x"}"#, Err(())),
+        ("P9", "WHERE $1:n::NUMBER > 1", "[]", Err(())),
+    ] {
+        catalog.apply_ddl(&create(pipe, filter)).unwrap();
+        let pipe = catalog.pipe(&ObjectName::new("DB", "S", pipe)).unwrap();
+        let table = catalog.table(&pipe.table).unwrap();
+        let landed = table.land(&pipe, row, SystemTime::UNIX_EPOCH);
+        let landed = landed.map(|cells| cells.is_some()).map_err(drop);
+        assert_eq!(landed, wanted, "{filter} {row}");
+    }
+    for (filter, why) in [
+        ("WHERE", "WHERE: "),
+        ("WHERE $1:a IS NULL ORDER BY 1", "WHERE: unexpected ORDER"),
+        ("WHERE $1:n::NUMBER", "the condition"),
+        ("WHERE UPPER($1:a) = 'A'", "UPPER"),
+        ("WHERE RANDOM() > 0", "RANDOM"),
+        ("S, LATERAL FLATTEN($1:a)", "no JOIN"),
+    ] {
+        let said = catalog.apply_ddl(&create("Q", filter)).unwrap_err();
+        assert!(said.message.contains(why), "{filter}: {said}");
+    }
 }

@@ -31,6 +31,17 @@ impl Client {
         self.emulator.rows("DB.S.T").unwrap()
     }
 
+    /// The rows that land of rows for the pipe `P`.
+    fn land_through_pipe(&self, rows: &str) -> Vec<Value> {
+        let channel = "P/channels/c";
+        let opened = self.call("PUT", &format!("{PIPES}/{channel}"), "{}").1;
+        let token = opened["next_continuation_token"].as_str().unwrap();
+        let path = format!("{DATA}/{channel}/rows?continuationToken={token}");
+        assert_eq!(self.call("POST", &path, rows.to_owned()).0, 200);
+        self.emulator.commit_now();
+        self.emulator.rows("DB.S.T").unwrap()
+    }
+
     /// What a value becomes in a column; none if its row is rejected.
     fn cell(&self, column: &str, value: &str) -> Option<Value> {
         self.make(&format!("A {column}"));
@@ -357,16 +368,24 @@ fn of_pipes(client: &Client, key: &str) -> Option<&'static str> {
                 _ => "listed",
             }
         }
+        "pipes.where_clause" => {
+            let copy = format!("(A) FROM (SELECT $1:a FROM {STREAM} WHERE $1:a::NUMBER > 1)");
+            if client.creates(&copy) == "refuse" {
+                return Some("refuse");
+            }
+            let rows = client.land_through_pipe("{\"a\":1}\n{\"a\":2}\n{\"b\":3}\n");
+            assert_eq!(rows, [json!({ "A": 2, "B": "none" })]);
+            let path = format!("{PIPES}/P:bulk-channel-status");
+            let answer = client.call("POST", &path, r#"{"channel_names":["c"]}"#).1;
+            let status = &answer["channel_statuses"]["c"];
+            assert_eq!(status["rows_parsed"], 1);
+            assert_eq!(status["rows_error_count"], 0);
+            "filter"
+        }
         "pipes.omitted_column" => {
             let pipe = client.creates(&format!("(A) FROM (SELECT $1:a FROM {STREAM})"));
             assert_eq!(pipe, "create");
-            let path = format!("{PIPES}/P/channels/c");
-            let token = client.call("PUT", &path, "{}").1["next_continuation_token"].clone();
-            let token = token.as_str().unwrap();
-            let path = format!("{DATA}/P/channels/c/rows?continuationToken={token}");
-            assert_eq!(client.call("POST", &path, "{\"a\":1}\n").0, 200);
-            client.emulator.commit_now();
-            match &client.emulator.rows("DB.S.T").unwrap()[0]["B"] {
+            match &client.land_through_pipe("{\"a\":1}\n")[0]["B"] {
                 Value::Null => "null",
                 default => {
                     assert_eq!(default, "none");

@@ -7,9 +7,9 @@ use super::words::{
     EarlierToken, ElasticBody, ElasticStatus, ErrorBody, ErrorCounter, ErrorTimestamp,
     EvolvedArray, EvolvedFraction, EvolvedMoment, EvolvedTime, ExplicitNull, HealthyStatus,
     MalformedRow, MaxBody, NameCase, NullText, OmittedColumn, OversizedBody, PipeFunctions,
-    RecreatedPipe, RejectOrAccept, ReplacedTable, ReplayedToken, SkippedToken, SupersededToken,
-    TextAsArray, TextAsObject, TextBody, TimeZone, UnknownKey, ValueAsArray, VariantNull,
-    VariantNumber,
+    PipeWhere, RecreatedPipe, RejectOrAccept, ReplacedTable, ReplayedToken, SkippedToken,
+    SupersededToken, TextAsArray, TextAsObject, TextBody, TimeZone, UnknownKey, ValueAsArray,
+    VariantNull, VariantNumber,
 };
 
 /// A point with more than one possible answer.
@@ -155,6 +155,8 @@ groups! {
         file_format: CreateOrRefuse,
         /// The functions of a select list.
         functions: PipeFunctions,
+        /// A WHERE in the select.
+        where_clause: PipeWhere,
         /// What a column with a DEFAULT holds that a select list leaves out.
         omitted_column: OmittedColumn,
         /// The answer to the first request of a channel after its pipe was replaced, or dropped and created again.

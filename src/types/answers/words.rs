@@ -409,6 +409,16 @@ answers! {
 }
 
 answers! {
+    /// A WHERE in a pipe's select.
+    PipeWhere {
+        /// The pipe is refused.
+        Refuse = "refuse",
+        /// Rows for which the condition is not true are neither inserted nor rejected.
+        Filter = "filter",
+    }
+}
+
+answers! {
     /// What a column with a DEFAULT holds that a pipe's select list leaves out.
     OmittedColumn {
         /// Its DEFAULT.
