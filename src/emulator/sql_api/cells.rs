@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql::compiler::types::{TEXT, Type};
 use crate::emulator::sql::functions::raised::Raised;
-use crate::emulator::sql::functions::variants::Json;
+use crate::emulator::sql::functions::variants::displayed;
 use crate::emulator::sql::functions::{arguments, numbers};
 
 /// A column as `rowType` lists it. A bare NULL is text.
@@ -64,8 +64,7 @@ pub(crate) fn show(value: ValueRef<'_>, of: Type) -> Result<Option<String>, Rais
         },
         DataType::Variant | DataType::Object | DataType::Array => {
             let json = text()?;
-            let normal = Json::read(&json).and_then(|json| json.normal());
-            normal.unwrap_or(json)
+            displayed(&json).unwrap_or(json)
         }
         of => {
             let text = text()?;

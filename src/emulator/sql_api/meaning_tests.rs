@@ -391,6 +391,13 @@ fn variants_keep_their_values_and_their_nulls() {
     ]);
     computes(&[
         ("PARSE_JSON('{\"a\": [1, 2.50]}'):a[1]", "2.5"),
+        ("PARSE_JSON('123.12')", "123.12"),
+        ("PARSE_JSON('1.912e2')", "1.912000000000000e+02"),
+        ("TYPEOF(PARSE_JSON('1.912e2'))", "DOUBLE"),
+        (
+            r#"PARSE_JSON('{ "1.50" : [-2.50, "a\\"1.50", 1E-7, 10] }')"#,
+            r#"{"1.50":[-2.5,"a\"1.50",1.000000000000000e-07,10]}"#,
+        ),
         ("PARSE_JSON('null') IS NULL", "false"),
         ("IS_NULL_VALUE(PARSE_JSON('null'))", "true"),
         ("TRY_PARSE_JSON('{')", "NULL"),

@@ -75,6 +75,70 @@ fn number(digits: &str) -> Result<String, Raised> {
     })
 }
 
+/// A value as an answer shows it: numbers without zeros at the end, and a number with an exponent as the double that it is.
+///
+/// From the examples of <https://docs.snowflake.com/en/sql-reference/functions/typeof>.
+pub(crate) fn displayed(json: &str) -> Result<String, Raised> {
+    match Json::read(json)? {
+        Json::Number(digits) => Ok(displayed_number(digits)),
+        Json::Object(json) | Json::Array(json) => Ok(with_displayed_numbers(json)),
+        other => other.normal(),
+    }
+}
+
+/// The numbers of an object or array as they are displayed. No recursion, because the depth is the client's choice.
+fn with_displayed_numbers(json: &str) -> String {
+    let json = compact(json);
+    let mut shown = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some(place) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(place);
+        shown.push_str(before);
+        let is_text = from.starts_with('"');
+        let length = if is_text {
+            length_of_text(from)
+        } else {
+            let end = from.find(|c: char| !c.is_ascii_digit() && !"+-.eE".contains(c));
+            end.unwrap_or(from.len())
+        };
+        let (token, behind) = from.split_at(length);
+        if is_text {
+            shown.push_str(token);
+        } else {
+            shown.push_str(&displayed_number(token));
+        }
+        rest = behind;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// The length of the string that a text begins with, its quotes included.
+fn length_of_text(json: &str) -> usize {
+    let mut is_escaped = false;
+    let end = json.char_indices().skip(1).find(|(_, character)| {
+        let is_end = *character == '"' && !is_escaped;
+        is_escaped = *character == '\\' && !is_escaped;
+        is_end
+    });
+    end.map_or(json.len(), |(place, _)| place + 1)
+}
+
+fn displayed_number(digits: &str) -> String {
+    if let Ok(number) = number(digits) {
+        return number;
+    }
+    let value: f64 = digits.parse().unwrap_or_default();
+    let text = format!("{value:.15e}");
+    match text.split_once('e') {
+        Some((mantissa, exponent)) => {
+            let sign = if exponent.starts_with('-') { '-' } else { '+' };
+            format!("{mantissa}e{sign}{:0>2}", exponent.trim_start_matches('-'))
+        }
+        None => text,
+    }
+}
+
 /// The value under a key of an object; none in other values.
 pub(crate) fn field(json: &str, key: &str) -> Result<Value, Raised> {
     let Json::Object(object) = Json::read(json)? else {
@@ -116,9 +180,7 @@ pub(crate) fn type_of(json: &str) -> Result<&'static str, Raised> {
     Ok(match Json::read(json)? {
         Json::Null => "NULL_VALUE",
         Json::Boolean(_) => "BOOLEAN",
-        Json::Number(digits) if digits.contains(['e', 'E']) => {
-            return Err(Raised::unsupported(format!("TYPEOF({digits})")));
-        }
+        Json::Number(digits) if digits.contains(['e', 'E']) => "DOUBLE",
         Json::Number(digits) if number(digits)?.contains('.') => "DECIMAL",
         Json::Number(_) => "INTEGER",
         Json::Text(_) => "VARCHAR",
