@@ -236,6 +236,27 @@ impl Catalog {
         self.tables.get(&folded(name)).or(self.anything.as_ref())
     }
 
+    /// A table by the exact name, as statements find it.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn table_in_sql(&self, name: &ObjectName) -> Option<&Table> {
+        let found = self.table(name)?;
+        (found.name == *name || !self.is_declared(name)).then_some(found)
+    }
+
+    /// The same, to change it. A table that stands in for any other is not found.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn table_to_alter(&mut self, name: &ObjectName) -> Option<&mut Table> {
+        let found = self.tables.get_mut(&folded(name))?;
+        (found.name == *name).then_some(found)
+    }
+
+    /// A pipe by the exact name, as statements find it.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn pipe_in_sql(&self, name: &ObjectName) -> Option<Pipe> {
+        let found = self.pipe(name)?;
+        (found.name == *name || self.is_anything()).then_some(found)
+    }
+
     /// Whether every pipe there is taken.
     pub(crate) fn is_anything(&self) -> bool {
         self.anything.is_some()

@@ -7,6 +7,8 @@ pub(crate) mod changes;
 mod changes_tests;
 pub(crate) mod listing;
 pub(crate) mod login;
+#[cfg(test)]
+mod names_tests;
 pub(crate) mod over_sql_api;
 pub(crate) mod parameters;
 pub(crate) mod requests;

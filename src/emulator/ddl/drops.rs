@@ -29,11 +29,11 @@ impl Run<'_> {
         let name = self.session.object(parts, at)?;
         let key = folded(&name);
         let known = if table {
-            self.catalog.tables.contains_key(&key)
+            self.catalog.tables.get(&key).map(|table| &table.name)
         } else {
-            self.catalog.pipes.contains_key(&key)
+            self.catalog.pipes.get(&key).map(|pipe| &pipe.name)
         };
-        if !known {
+        if known != Some(&name) {
             if keep {
                 return Ok(());
             }

@@ -6,7 +6,6 @@ use super::script::{Cursor, Statement};
 use super::session::Session;
 use super::statements::{Change, DdlError, ErrorCode, Run};
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::folded;
 
 const ERROR_LOGGING: &str = "ERROR_LOGGING";
 const SCHEMA_EVOLUTION: &str = "ENABLE_SCHEMA_EVOLUTION";
@@ -78,7 +77,7 @@ impl Run<'_> {
         if !is_set {
             cursor.expect_keyword("UNSET")?;
         }
-        let Some(table) = self.catalog.tables.get_mut(&folded(&name)) else {
+        let Some(table) = self.catalog.table_to_alter(&name) else {
             if keep {
                 return Ok(());
             }
@@ -124,7 +123,7 @@ impl Run<'_> {
         statement: &Statement,
         keep: bool,
     ) -> Result<(), DdlError> {
-        let table = self.catalog.table(name);
+        let table = self.catalog.table_in_sql(name);
         let logging = table.is_some_and(|table| table.has_error_logging);
         match self.kept_table(name).filter(|_| logging) {
             Some(table) => self.changes.push(Change::TruncateErrors(table)),

@@ -49,7 +49,7 @@ pub(crate) fn read(
     }
     let options_at = cursor.at();
     let match_by = options(&mut cursor, catalog.answers.file_format)?;
-    let Some(table) = catalog.table(&table_name) else {
+    let Some(table) = catalog.table_in_sql(&table_name) else {
         return Err(DdlError::at(
             table_at,
             format!(

@@ -79,7 +79,7 @@ impl<'a> Rows<'a> {
 impl Run<'_> {
     /// The name under which the rows of a table are kept, if there is such a table.
     pub(super) fn kept_table(&self, name: &ObjectName) -> Option<ObjectName> {
-        let table = self.catalog.table(name)?;
+        let table = self.catalog.table_in_sql(name)?;
         Some(kept_as(table, name).clone())
     }
 
@@ -122,7 +122,7 @@ impl Run<'_> {
         let insert = insert::read(cursor)?;
         let at = insert.at;
         let name = self.session.object(insert.table.clone(), at)?;
-        let table = self.catalog.table(&name);
+        let table = self.catalog.table_in_sql(&name);
         let table = table.ok_or_else(|| no_table(at, &name))?;
         let Rows::Changed(changes) = &mut self.rows else {
             return Ok(());

@@ -295,7 +295,8 @@ impl Run<'_> {
             replace: table.or_replace,
             keep: table.if_not_exists,
         };
-        if self.catalog.tables.contains_key(&folded(&name)) {
+        if let Some(known) = self.catalog.tables.get(&folded(&name)) {
+            differs_by_more_than_case(statement.at, "table", &known.name, &name)?;
             if existing.keep {
                 return Ok(());
             }
@@ -338,7 +339,7 @@ impl Run<'_> {
         };
         let name = self.session.object(name_parts(&alter.name, at)?, at)?;
         let (sequences, zone) = (self.catalog.sequences.clone(), self.catalog.zone());
-        let Some(table) = self.catalog.tables.get_mut(&folded(&name)) else {
+        let Some(table) = self.catalog.table_to_alter(&name) else {
             if alter.if_exists {
                 return Ok(());
             }
@@ -398,7 +399,8 @@ impl Run<'_> {
             return Ok(());
         };
         let key = folded(&pipe.name);
-        if self.catalog.pipes.contains_key(&key) {
+        if let Some(known) = self.catalog.pipes.get(&key) {
+            differs_by_more_than_case(statement.at, "pipe", &known.name, &pipe.name)?;
             if existing.keep {
                 return Ok(());
             }
@@ -411,6 +413,25 @@ impl Run<'_> {
         self.catalog.pipes.insert(key, pipe);
         Ok(())
     }
+}
+
+/// Refuses a name that differs from another one by case alone: requests find tables and pipes in any case.
+fn differs_by_more_than_case(
+    at: Location,
+    kind: &str,
+    known: &ObjectName,
+    name: &ObjectName,
+) -> Result<(), DdlError> {
+    if known == name {
+        return Ok(());
+    }
+    Err(DdlError::at(
+        at,
+        format!(
+            "there is a {kind} {}.{}.{} already, and the emulator has no two whose names differ by case alone: choose another name",
+            known.database, known.schema, known.name
+        ),
+    ))
 }
 
 pub(super) fn already_exists(at: Location, kind: &str, name: &ObjectName) -> DdlError {

@@ -87,7 +87,7 @@ impl Calls<'_> {
         };
         let pipe = self
             .pipe(name)
-            .and_then(|name| self.state.catalog.pipe(&name));
+            .and_then(|name| self.state.catalog.pipe_in_sql(&name));
         let pipe = pipe.ok_or_else(|| Failure::no_object(name))?;
         let is_there = self.state.catalog.table(&pipe.table).is_some();
         let running = if is_there {

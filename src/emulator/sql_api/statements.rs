@@ -374,7 +374,7 @@ fn sources(
         }
         let missing =
             || Failure::no_object(&format!("{}.{}.{}", name.database, name.schema, name.name));
-        let Some(table) = state.catalog.table(name).cloned() else {
+        let Some(table) = state.catalog.table_in_sql(name).cloned() else {
             // A name of a query of the statement's, most probably.
             if selection.is_perhaps_a_query(name) {
                 continue;

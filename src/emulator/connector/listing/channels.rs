@@ -60,9 +60,9 @@ pub(super) fn show(
     let state = &access.handler().state;
     if let Some(parent) = &parent {
         let is_there = if parent.is_table {
-            state.catalog.table(&parent.name).is_some()
+            state.catalog.table_in_sql(&parent.name).is_some()
         } else {
-            state.catalog.pipe(&parent.name).is_some()
+            state.catalog.pipe_in_sql(&parent.name).is_some()
         };
         if !is_there {
             return Err(Failure::no_object(&parent.shown).into());

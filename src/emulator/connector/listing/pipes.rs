@@ -55,7 +55,7 @@ pub(super) fn describe(
     name: &ObjectName,
     shown: &str,
 ) -> Result<ResultSet, Rejection> {
-    let pipe = state.catalog.pipe(name);
+    let pipe = state.catalog.pipe_in_sql(name);
     let pipe = pipe.ok_or_else(|| Failure::no_object(shown))?;
     Ok(result(StatementType::Describe, state, [&pipe].into_iter()))
 }

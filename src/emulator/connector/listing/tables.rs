@@ -105,7 +105,7 @@ pub(super) fn describe(
     name: &ObjectName,
     shown: &str,
 ) -> Result<ResultSet, Rejection> {
-    let found = state.catalog.table(name).cloned();
+    let found = state.catalog.table_in_sql(name).cloned();
     let table = found.ok_or_else(|| Failure::no_object(shown))?;
     if !state.catalog.is_declared(name) {
         // A table that stands in for any other is there once it holds something.

@@ -96,7 +96,7 @@ pub(super) fn rows(
     base: &ObjectName,
 ) -> Result<Vec<Vec<Cell>>, Failure> {
     let shown = |name: &ObjectName| format!("{}.{}.{}", name.database, name.schema, name.name);
-    let table = state.catalog.table(base);
+    let table = state.catalog.table_in_sql(base);
     let table = table.ok_or_else(|| Failure::no_object(&shown(base)))?;
     if !table.has_error_logging {
         return Err(Failure::no_object(&format!(
