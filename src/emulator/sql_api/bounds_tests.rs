@@ -42,6 +42,28 @@ fn a_comparison_that_takes_seconds_ends_with_the_time() {
     }
 }
 
+/// Comparing each row with each takes minutes.
+#[test]
+fn tables_are_joined_by_numbers_through_an_index() {
+    let ddl = "CREATE TABLE DB.S.T (ID NUMBER, TWIN NUMBER(9,0));";
+    let client = Client::of(settings().catalog(Catalog::from_ddl(ddl).unwrap()));
+    let rows = (0..40_000).map(|n| format!("{{\"ID\":{n},\"TWIN\":{}}}", n * 2));
+    let token = client.open("c");
+    client.append("c", &token, "1", &rows.collect::<Vec<_>>().join("\n"));
+    client.emulator.commit_now();
+    for (join, wanted) in [
+        ("JOIN DB.S.T B ON A.ID = B.TWIN", "20000"),
+        ("JOIN DB.S.T B USING (ID)", "40000"),
+        (
+            "WHERE EXISTS (SELECT 1 FROM DB.S.T B WHERE B.TWIN = A.ID)",
+            "20000",
+        ),
+    ] {
+        let statement = format!("SELECT COUNT(*) FROM DB.S.T A {join}");
+        assert_eq!(data(&client, &statement), json!([[wanted]]), "{join}");
+    }
+}
+
 /// SQLite's own functions of these names take hours for these texts.
 #[test]
 fn long_texts_in_long_texts_are_found_at_once() {

@@ -233,3 +233,36 @@ fn operators_read_columns() {
         ),
     ]);
 }
+
+#[test]
+fn numbers_of_any_size_are_joined() {
+    let client = client_with(
+        "CREATE TABLE DB.S.A (N NUMBER, P NUMBER(20,2));
+         INSERT INTO DB.S.A VALUES (5, 5), (12345678901234567890123, 7), (-12345678901234567890123, 5.5), (NULL, NULL);
+         CREATE TABLE DB.S.B (M NUMBER(30,0), K NUMBER(5,0));
+         INSERT INTO DB.S.B VALUES (5, 5), (12345678901234567890123, 7), (9223372036854775807, 8), (NULL, NULL);",
+    );
+    check(
+        &client,
+        &[
+            (
+                "SELECT N, K FROM A JOIN B ON N = M ORDER BY K",
+                json!([["5", "5"], ["12345678901234567890123", "7"]]),
+            ),
+            ("SELECT N, M FROM A JOIN B ON N = K", json!([["5", "5"]])),
+            (
+                "SELECT P, K FROM A JOIN B ON P = K ORDER BY K",
+                json!([["5.00", "5"], ["7.00", "7"]]),
+            ),
+            ("SELECT COUNT(*) FROM A JOIN B ON N <> M", json!([["7"]])),
+            (
+                "SELECT COUNT(*) FROM A JOIN B ON EQUAL_NULL(N, M)",
+                json!([["3"]]),
+            ),
+            (
+                "SELECT N FROM A JOIN B ON N = M GROUP BY N, M HAVING N = M AND MAX(K) > 5",
+                json!([["12345678901234567890123"]]),
+            ),
+        ],
+    );
+}

@@ -24,6 +24,13 @@ impl Compiler<'_> {
         items: Vec<Typed>,
         is_order: bool,
     ) -> Result<Vec<String>, Failure> {
+        if !is_order {
+            // SQLite makes an index for a join by columns themselves, and none for one by calls.
+            let kept = items.iter().map(|item| self.whole_columns.get(&item.sql));
+            if let Some(kept) = kept.map(Option::<&String>::cloned).collect() {
+                return Ok(kept);
+            }
+        }
         let mut kinds: Vec<Kind> = Vec::new();
         for kind in items.iter().filter_map(|item| item.of.map(kind)) {
             if !kinds.contains(&kind) {

@@ -61,9 +61,14 @@ pub(crate) struct Scope {
     pub(crate) has_aggregates: bool,
 }
 
+/// A column of a table, as it is kept.
+pub(crate) fn kept_column(relation: &str, column: &Column) -> String {
+    format!("{}.{}", quoted(relation), quoted(&column.name))
+}
+
 /// A column of a table, as an expression in the form of its type.
 pub(crate) fn column_sql(relation: &str, column: &Column) -> String {
-    let raw = format!("{}.{}", quoted(relation), quoted(&column.name));
+    let raw = kept_column(relation, column);
     match column.data_type {
         DataType::Number { precision, scale } if scale > 0 || !is_narrow(precision) => {
             format!("sf_column({raw},{precision},{scale})")

@@ -5,10 +5,11 @@ use sqlparser::ast::{
 };
 
 use super::conversions::fitted;
-use super::scopes::{Output, Relation, Visible, column_sql, columns_of, output_name};
+use super::scopes::{Output, Relation, Visible, column_sql, columns_of, kept_column, output_name};
 use super::state::Compiler;
 use super::table_functions::table_function;
 use super::types::Typed;
+use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql::names::quoted;
 use crate::emulator::sql::names::{folded, read_name};
@@ -221,12 +222,19 @@ impl Compiler<'_> {
             ))
         })?;
         let sql_name = self.fresh("t");
-        let columns = known.columns.iter().map(|column| Visible {
-            name: column.name.clone(),
-            of: Some(column.data_type),
-            sql: column_sql(&sql_name, column),
-        });
-        let columns = columns.collect();
+        let mut columns = Vec::with_capacity(known.columns.len());
+        for column in &known.columns {
+            let sql = column_sql(&sql_name, column);
+            if matches!(column.data_type, DataType::Number { scale: 0, .. }) {
+                let kept = kept_column(&sql_name, column);
+                self.whole_columns.insert(sql.clone(), kept);
+            }
+            columns.push(Visible {
+                name: column.name.clone(),
+                of: Some(column.data_type),
+                sql,
+            });
+        }
         let own_name = vec![table.database, table.schema, table.name];
         self.bring_columns(alias, Some(own_name), columns)?;
         Ok(format!("{} AS {sql_name}", quoted(&known.kept_as)))

@@ -68,6 +68,8 @@ pub(crate) struct Compiler<'a> {
     /// The queries around the expression at hand, the innermost last.
     pub(crate) scopes: Vec<Scope>,
     pub(crate) named: Vec<NamedQuery>,
+    /// By the SQL of a column of whole numbers, the column itself, which has equal numbers in one form.
+    pub(crate) whole_columns: BTreeMap<String, String>,
     /// How many placeholders have been met.
     pub(crate) bound: usize,
     /// How many queries are around the place at hand.
@@ -84,6 +86,7 @@ impl<'a> Compiler<'a> {
             slots: Vec::new(),
             scopes: Vec::new(),
             named: Vec::new(),
+            whole_columns: BTreeMap::new(),
             bound: 0,
             depth: 0,
             names: 0,
