@@ -107,6 +107,7 @@ impl TokenCache {
             async move {
                 Ok(cache::Fetched {
                     token: Secret::from("token"),
+                    token_type: "OAUTH",
                     obtained_at,
                     expires_at: obtained_at + Duration::from_secs(3_600),
                 })

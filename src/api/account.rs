@@ -107,10 +107,12 @@ impl Account {
     ) -> Result<Fetched, Failure> {
         self.auth_backoff.wait().await;
         let credential = self.credential();
-        let token = if credential.is_exchanged() {
-            self.exchange(&*credential, ingest_host, attempt).await?
+        let (token, token_type) = if credential.is_exchanged() {
+            let token = self.exchange(&*credential, ingest_host, attempt).await?;
+            (token, "OAUTH")
         } else {
-            self.bearer(&*credential).await?.token
+            // Snowflake recognizes the token ("Set up the Snowpipe REST API"), and its own Openflow sends no type to this host.
+            (self.bearer(&*credential).await?.token, "")
         };
         let now = self.clock.now();
         // If a token seems expired on arrival, a clock is wrong, and the token is still usable.
@@ -120,16 +122,10 @@ impl Account {
         debug!("fetched a token for the ingest host");
         Ok(Fetched {
             token,
+            token_type,
             obtained_at: now,
             expires_at,
         })
-    }
-
-    /// The token of the ingest host with its type. The type of a credential that is not exchanged is left out: Snowflake recognizes
-    /// the token ("Set up the Snowpipe REST API"), and its own Openflow sends no type to this host.
-    pub(super) fn for_ingest_host(&self, token: Secret) -> Bearer {
-        let is_exchanged = self.credential().is_exchanged();
-        Bearer::new(token, if is_exchanged { "OAUTH" } else { "" })
     }
 
     /// Exchanges the credential for a token that is scoped to the ingest host.

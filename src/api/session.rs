@@ -125,7 +125,7 @@ impl Session {
         let held = self.token(&ingest, attempt).await?;
         let response = self
             .account
-            .send(call, &ingest.at.base, &self.bearer_of(&held), attempt)
+            .send(call, &ingest.at.base, &held.bearer(), attempt)
             .await?;
         let status = response.status();
         if !self.is_worth_another_token(&ingest, &held, status) {
@@ -142,7 +142,7 @@ impl Session {
         }
         let response = self
             .account
-            .send(call, &ingest.at.base, &self.bearer_of(&next), attempt)
+            .send(call, &ingest.at.base, &next.bearer(), attempt)
             .await?;
         if response.status() == StatusCode::FORBIDDEN {
             ingest.forbidden.store(next.generation, Ordering::Relaxed);
@@ -205,11 +205,6 @@ impl Session {
             }
         };
         ingest.tokens.get(&self.account.clock, fetch).await
-    }
-
-    /// The token of the ingest host as a call carries it.
-    fn bearer_of(&self, held: &Held) -> Bearer {
-        self.account.for_ingest_host(held.token.clone())
     }
 
     /// Makes a call to the account host and returns a success.

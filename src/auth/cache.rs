@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::types::secret::Secret;
 use tokio::time::Instant;
 
+use super::Bearer;
 use super::flight::{SingleFlight, Stopped};
 use crate::base::time::TimeSource;
 
@@ -19,6 +20,8 @@ const RENEWAL_BACKOFF: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) token: Secret,
+    /// As in [`Bearer::new`].
+    pub(crate) token_type: &'static str,
     pub(crate) obtained_at: SystemTime,
     pub(crate) expires_at: SystemTime,
 }
@@ -27,8 +30,16 @@ pub(crate) struct Fetched {
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) token: Secret,
+    token_type: &'static str,
     /// Identifies this token in [`TokenCache::invalidate`].
     pub(crate) generation: u64,
+}
+
+impl Held {
+    /// The token as a request carries it.
+    pub(crate) fn bearer(&self) -> Bearer {
+        Bearer::new(self.token.clone(), self.token_type)
+    }
 }
 
 /// Keeps one token valid for any number of callers.
@@ -150,6 +161,7 @@ impl<E> TokenCache<E> {
         state.next_renewal = None;
         let held = Held {
             token: fetched.token,
+            token_type: fetched.token_type,
             generation: state.generation,
         };
         state.current = Some(Current {

@@ -47,6 +47,7 @@ impl Rig {
         let obtained_at = self.clock.now();
         Fetched {
             token: Secret::from(format!("token-{number}")),
+            token_type: "OAUTH",
             obtained_at,
             expires_at: obtained_at + life,
         }

@@ -157,13 +157,14 @@ impl Credential for OAuth {
                 let granted = client.fetch(url, transport, limit).await?;
                 Ok(Fetched {
                     token: granted.access_token,
+                    token_type: OAUTH,
                     obtained_at,
                     expires_at: obtained_at + granted.life,
                 })
             }
         };
         let held = self.tokens.get(context.time, fetch).await?;
-        Ok(Bearer::new(held.token, OAUTH))
+        Ok(held.bearer())
     }
 
     fn role(&self) -> Option<&str> {

@@ -8,7 +8,7 @@ use crate::base::time::{SystemClock, TimeSource};
 use crate::http::{HttpTransport, HttpTransportBuilder, Transport};
 
 /// What a run does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
     /// The schema is created.
@@ -33,6 +33,11 @@ pub enum Progress {
     Counting,
     /// The schema is dropped.
     CleaningUp,
+    /// The schema could not be dropped. A report does not show its name.
+    LeftBehind {
+        /// Its full name, as in a statement.
+        schema: String,
+    },
 }
 
 /// The options of [`run`](super::run()).

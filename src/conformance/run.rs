@@ -203,7 +203,11 @@ impl Run<'_> {
             && let Err(why) = drop_schema(sql, &self.place).await
         {
             tracing::warn!(%why, "the schema could not be dropped");
-            self.report.left_behind.push(quoted_schema(&self.place));
+            let schema = quoted_schema(&self.place);
+            self.report
+                .left_behind
+                .push(self.service.hidden.hide(&schema));
+            self.options.progress(Progress::LeftBehind { schema });
         }
         self.report.conclude();
         Ok(())

@@ -203,6 +203,9 @@ fn progress(step: Progress) {
             format!("{rows} rows appended, {} s left", left.as_secs())
         }
         Progress::Counting => "counting the rows".to_owned(),
+        Progress::LeftBehind { schema } => {
+            format!("the schema {schema} could not be dropped: drop it, or let the next run do it")
+        }
         _ => "dropping the schema".to_owned(),
     });
 }

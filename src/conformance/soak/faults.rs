@@ -13,6 +13,10 @@ pub(super) const REFUSED: &str = "connections refused";
 pub(super) const EXPIRED_SENT: &str = "expired tokens sent";
 pub(super) const TOKEN_REFUSED: &str = "tokens refused";
 
+/// The names of faults of a transport of the caller's own.
+pub(super) const REQUEST_LOST: &str = "requests lost";
+pub(super) const ANSWER_LOST: &str = "answers lost";
+
 /// How many of a thousand requests meet each fault of the network.
 pub(super) const SHARE: u32 = 20;
 
@@ -121,6 +125,8 @@ mod tests {
             REFUSED,
             EXPIRED_SENT,
             TOKEN_REFUSED,
+            REQUEST_LOST,
+            ANSWER_LOST,
         ] {
             assert!(soak.contains(&format!("| {name} | ")), "{name}");
         }

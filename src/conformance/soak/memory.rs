@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::faults::{DELAYED, Faults, SHARE};
+use super::faults::{ANSWER_LOST, DELAYED, Faults, REQUEST_LOST, SHARE};
 use crate::http::{Request, Response, Transport, TransportError, TransportErrorKind};
 
 /// What happens to a request.
@@ -77,14 +77,14 @@ impl Transport for FaultyTransport {
                 self.inner.call(request).await
             }
             Some(Fault::Lost) => {
-                self.faults.count("requests lost");
+                self.faults.count(REQUEST_LOST);
                 broken(
                     TransportErrorKind::Connect,
                     "the soak broke the connection before the request",
                 )
             }
             Some(Fault::Unanswered) => {
-                self.faults.count("answers lost");
+                self.faults.count(ANSWER_LOST);
                 self.inner.call(request).await?;
                 broken(
                     TransportErrorKind::Interrupted,

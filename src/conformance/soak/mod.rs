@@ -21,6 +21,7 @@ use self::ledger::{Latencies, Ledger};
 use self::network::FaultyNetwork;
 pub use self::result::{SoakChannel, SoakReport};
 use self::writer::Writer;
+use super::hidden::Hidden;
 use super::lab::{Place, qualified};
 use super::options::{Options, Progress};
 use super::run::{drop_schema, new_place, quoted_schema, sql_client, transport};
@@ -34,6 +35,8 @@ const TABLE: &str = "SOAK";
 const CHANNELS: [(&str, u64); 2] = [("alone", 1), ("contended", 2)];
 /// How long the rows of a channel may take to be committed and visible in the end.
 const MOST_END: Duration = Duration::from_secs(300);
+/// How long the pipe of a new table may be unknown to a part of the service.
+const TO_BE_KNOWN: Duration = Duration::from_secs(120);
 /// How often the progress is reported.
 const BETWEEN_PROGRESS: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -94,15 +97,17 @@ pub async fn soak(
     .await?;
     let streamed = stream(profile, options, soak, &sql, &place, &network, stop).await;
     options.progress(Progress::CleaningUp);
-    let left = match drop_schema(&sql, &place).await {
-        Ok(_) => Vec::new(),
-        Err(why) => {
-            tracing::warn!(%why, "the schema could not be dropped");
-            vec![quoted_schema(&place)]
-        }
-    };
+    let dropped = drop_schema(&sql, &place).await;
     let mut report = streamed?;
-    report.left_behind = left;
+    let mut hidden = Hidden::of(profile, &place.database);
+    hidden.name(&place.schema, "<schema>");
+    report.last_error = report.last_error.map(|error| hidden.hide(&error));
+    if let Err(why) = dropped {
+        tracing::warn!(%why, "the schema could not be dropped");
+        let schema = quoted_schema(&place);
+        report.left_behind.push(hidden.hide(&schema));
+        options.progress(Progress::LeftBehind { schema });
+    }
     Ok(report)
 }
 
@@ -138,6 +143,7 @@ async fn stream(
                 rows: Writer::rows_of(soak.rate),
                 seed: rng.u64(..),
                 ledger: Arc::clone(ledgers.get(channel).ok_or_else(unknown)?),
+                known_by: begun + TO_BE_KNOWN,
                 until,
             });
         }

@@ -6,8 +6,11 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +34,10 @@ const TO_FORWARD: Duration = Duration::from_secs(30);
 const MOST_IDLE: Duration = Duration::from_secs(150);
 /// The pause after a connection could not be accepted, for lack of file descriptors as a rule.
 const BETWEEN_ACCEPTS: Duration = Duration::from_millis(100);
+
+/// The answer to a request without the key.
+const STRANGER: &[u8] =
+    b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n";
 
 /// What happens to a request or its answer.
 #[derive(Debug, Clone, Copy)]
@@ -65,11 +72,13 @@ impl Proxy {
             let message = format!("the soak's proxy cannot listen on this machine: {why}");
             Error::new(ErrorKind::Config, message).with_source(why)
         });
-        let (listener, url) = listening?;
+        let (listener, address) = listening?;
+        let key = Key::new();
+        let url = key.url(&address);
         let (sender, outage) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(outages(faults.clone(), sender));
-        tasks.spawn(serve(listener, faults, SHARES, outage));
+        tasks.spawn(serve(listener, key, faults, SHARES, outage));
         Ok(Self { url, _tasks: tasks })
     }
 
@@ -79,10 +88,36 @@ impl Proxy {
     }
 }
 
+/// What keeps other users of the machine from connecting through the proxy: a user and a password.
+#[derive(Debug, Clone)]
+struct Key(Arc<str>);
+
+impl Key {
+    fn new() -> Self {
+        Self(format!("soak:{:032x}", fastrand::u128(..)).into())
+    }
+
+    /// The URL of a proxy with this key.
+    fn url(&self, address: &str) -> String {
+        format!("http://{}@{address}", self.0)
+    }
+
+    /// Whether the head of a request has it.
+    fn is_in(&self, head: &[u8]) -> bool {
+        let expected = format!("basic {}", STANDARD.encode(self.0.as_bytes()));
+        let lines = head.split(|byte| *byte == b'\n');
+        let mut fields = lines.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'));
+        fields.any(|(name, value)| {
+            name.eq_ignore_ascii_case("proxy-authorization")
+                && value.trim().eq_ignore_ascii_case(&expected)
+        })
+    }
+}
+
 async fn listen() -> io::Result<(TcpListener, String)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    Ok((listener, url))
+    let address = listener.local_addr()?.to_string();
+    Ok((listener, address))
 }
 
 /// Says when an outage begins and ends.
@@ -97,6 +132,7 @@ async fn outages(faults: Faults, outage: watch::Sender<bool>) {
 
 async fn serve(
     listener: TcpListener,
+    key: Key,
     faults: Faults,
     shares: Shares,
     outage: watch::Receiver<bool>,
@@ -107,7 +143,8 @@ async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
                 Ok((client, _)) => {
-                    let connection = connection(client, faults.clone(), shares, outage.clone());
+                    let outage = outage.clone();
+                    let connection = connection(client, key.clone(), faults.clone(), shares, outage);
                     connections.spawn(connection);
                 }
                 Err(_) => tokio::time::sleep(BETWEEN_ACCEPTS).await,
@@ -119,6 +156,7 @@ async fn serve(
 /// Serves one connection. During an outage it is refused, and at the beginning of one it is reset.
 async fn connection(
     mut client: TcpStream,
+    key: Key,
     faults: Faults,
     shares: Shares,
     mut outage: watch::Receiver<bool>,
@@ -128,7 +166,7 @@ async fn connection(
         reset(&client);
         return;
     }
-    let Ok((mut server, begun)) = within(TO_CONNECT, connect(&mut client)).await else {
+    let Ok((mut server, begun)) = within(TO_CONNECT, connect(&mut client, &key)).await else {
         return;
     };
     let is_out = async { outage.wait_for(|is_out| *is_out).await.is_ok() };
@@ -150,7 +188,7 @@ fn reset(connection: &TcpStream) {
 
 /// Connects to where the client wants to. Returns what the server has to receive first: the request itself over plain HTTP,
 /// nothing through a tunnel.
-async fn connect(client: &mut TcpStream) -> io::Result<(TcpStream, Vec<u8>)> {
+async fn connect(client: &mut TcpStream, key: &Key) -> io::Result<(TcpStream, Vec<u8>)> {
     // So large that a request over plain HTTP begins with more than its head.
     let mut head = Vec::with_capacity(CHUNK);
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -159,6 +197,10 @@ async fn connect(client: &mut TcpStream) -> io::Result<(TcpStream, Vec<u8>)> {
         }
     }
     let (host, is_tunnel) = target(&head).ok_or(io::ErrorKind::InvalidData)?;
+    if !key.is_in(&head) {
+        client.write_all(STRANGER).await?;
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     let connected = TcpStream::connect(host).await;
     if is_tunnel {
         let answer: &[u8] = match connected {

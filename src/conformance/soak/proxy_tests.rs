@@ -24,10 +24,12 @@ struct World {
 impl World {
     async fn new(shares: Shares) -> Self {
         let faults = Faults::new(11);
-        let (listener, url) = listen().await.unwrap();
+        let (listener, address) = listen().await.unwrap();
+        let key = Key::new();
+        let url = key.url(&address);
         let (outage, receiver) = watch::channel(false);
         let mut proxy = JoinSet::new();
-        proxy.spawn(serve(listener, faults.clone(), shares, receiver));
+        proxy.spawn(serve(listener, key, faults.clone(), shares, receiver));
         Self {
             faults,
             http: HttpTransport::builder()
@@ -189,17 +191,22 @@ async fn a_request_is_held_back() {
 async fn a_tunnel_carries_bytes_of_any_kind_to_a_host_that_is_there() {
     let world = World::new(&[]).await;
     let proxy = world.url.strip_prefix("http://").unwrap();
+    let (key, proxy) = proxy.split_once('@').unwrap();
+    let key = STANDARD.encode(key);
     let address = world.server.local_addr().unwrap().to_string();
-    let open = async |host: &str| {
+    let open = async |host: &str, key: &str| {
         let mut client = TcpStream::connect(proxy).await.unwrap();
-        let head = format!("CONNECT {host} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        let head = format!(
+            "CONNECT {host} HTTP/1.1\r\nhost: {host}\r\nProxy-Authorization: Basic {key}\r\n\r\n"
+        );
         client.write_all(head.as_bytes()).await.unwrap();
         let mut status = [0; 12];
         let read = client.read_exact(&mut status).await;
         let status = read.map(|_| String::from_utf8_lossy(&status).into_owned());
         (client, status.unwrap_or_default())
     };
-    let ((mut client, status), accepted) = tokio::join!(open(&address), world.server.accept());
+    let ((mut client, status), accepted) =
+        tokio::join!(open(&address, &key), world.server.accept());
     assert_eq!(status, "HTTP/1.1 200");
     let (mut server, _) = accepted.unwrap();
     let mut rest = [0; 27];
@@ -218,8 +225,11 @@ async fn a_tunnel_carries_bytes_of_any_kind_to_a_host_that_is_there() {
     let held = tokio::net::TcpSocket::new_v4().unwrap();
     held.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let nowhere = held.local_addr().unwrap().to_string();
-    assert_eq!(open(&nowhere).await.1, "HTTP/1.1 502");
-    assert_eq!(open("no-port").await.1, "");
+    assert_eq!(open(&nowhere, &key).await.1, "HTTP/1.1 502");
+    assert_eq!(open("no-port", &key).await.1, "");
+    // Somebody else on the machine.
+    let other = STANDARD.encode("soak:0");
+    assert_eq!(open(&address, &other).await.1, "HTTP/1.1 407");
 }
 
 /// The client itself checks for which host the certificate behind the proxy is.

@@ -50,13 +50,9 @@ impl ExpiringTokens {
         self.seen().requests
     }
 
-    /// Takes note of a request, and returns a token that has expired and can take the place of its token.
+    /// Takes note of a request to the ingest host, and returns a token that has expired and can take the place of its token.
     fn note(&self, request: &Request) -> Option<HeaderValue> {
         let mut seen = self.seen();
-        seen.requests += 1;
-        if !is_for_ingest_host(request) {
-            return None;
-        }
         let token = request.headers().get(header::AUTHORIZATION);
         let expiring = token.and_then(|token| {
             let bearer = token.to_str().ok()?.strip_prefix("Bearer ")?;
@@ -87,6 +83,10 @@ fn is_for_ingest_host(request: &Request) -> bool {
 #[async_trait]
 impl Transport for ExpiringTokens {
     async fn call(&self, mut request: Request) -> Result<Response, TransportError> {
+        self.seen().requests += 1;
+        if !is_for_ingest_host(&request) {
+            return self.inner.call(request).await;
+        }
         let expired = self.note(&request);
         if self.faults.draw(&[(EXPIRED, ())]).is_none() {
             return self.inner.call(request).await;

@@ -47,6 +47,8 @@ pub(super) struct Writer {
     pub(super) rows: u64,
     pub(super) seed: u64,
     pub(super) ledger: Arc<Ledger>,
+    /// Until when the pipe of the new table may be unknown to a part of the service.
+    pub(super) known_by: Instant,
     pub(super) until: Instant,
 }
 
@@ -86,8 +88,10 @@ impl Writer {
     /// Counts the end of a session; the error if no further one can succeed.
     fn note(&self, error: Error) -> Result<()> {
         let mut known = self.ledger.known();
+        let may_be_new = known.opened == 0 && Instant::now() < self.known_by;
         match error.kind() {
             ErrorKind::Invalidated(InvalidationCause::Fenced) => known.fenced += 1,
+            ErrorKind::NotFound if may_be_new => known.failed += 1,
             ErrorKind::Config | ErrorKind::Forbidden | ErrorKind::NotFound => return Err(error),
             _ => {
                 known.failed += 1;

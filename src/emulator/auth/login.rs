@@ -14,6 +14,7 @@ use super::keys::PublicKey;
 use super::oauth::{Access, OAuth};
 use super::token_signer::{TokenSigner, decoded};
 use crate::emulator::messages::answer::{Answer, Refusal};
+use crate::types::answers::EarlierToken;
 use crate::types::error::Result;
 
 /// How far a client's clock may be ahead of the server's.
@@ -46,6 +47,8 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Primary {
     kind: Kind,
+    /// The user, the client of OAuth, or which of the registered tokens it is.
+    owner: String,
     /// The only role it is good for.
     role: Option<String>,
 }
@@ -65,6 +68,8 @@ pub(crate) struct Login {
     last_exp: u64,
     /// Tokens of an earlier generation are revoked.
     generation: u64,
+    /// How many exchanges have ended the token of the one before, by the owner of the credential.
+    ended: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +97,8 @@ struct Scoped {
     iat: u64,
     exp: u64,
     generation: u64,
+    owner: String,
+    ended: u64,
 }
 
 impl Login {
@@ -111,6 +118,7 @@ impl Login {
             signer: TokenSigner::new()?,
             last_exp: 0,
             generation: 0,
+            ended: BTreeMap::new(),
         })
     }
 
@@ -123,8 +131,10 @@ impl Login {
     }
 
     pub(crate) fn register_token(&mut self, kind: Kind, token: &str, role: Option<&str>) {
+        let owner = format!("token {}", self.tokens.len());
         let role = role.map(str::to_owned);
-        self.tokens.insert(token.to_owned(), Primary { kind, role });
+        let primary = Primary { kind, owner, role };
+        self.tokens.insert(token.to_owned(), primary);
     }
 
     /// The answer to a request for an OAuth access token.
@@ -180,15 +190,17 @@ impl Login {
             }
             return Ok(Primary {
                 kind: Kind::AccessToken,
+                owner: format!("client {}", access.client),
                 role: access.role,
             });
         }
         if !may_be_jwt {
             return Err(invalid_access_token());
         }
-        self.check_jwt(token, now_ms)?;
+        let user = self.check_jwt(token, now_ms)?;
         Ok(Primary {
             kind: Kind::KeyPair,
+            owner: format!("user {user}"),
             role: None,
         })
     }
@@ -233,7 +245,8 @@ impl Login {
         })
     }
 
-    fn check_jwt(&self, token: &str, now_ms: u64) -> std::result::Result<(), Refusal> {
+    /// Checks a key-pair JWT; its user.
+    fn check_jwt(&self, token: &str, now_ms: u64) -> std::result::Result<String, Refusal> {
         let (message, signature) = token
             .rsplit_once('.')
             .ok_or_else(|| invalid_jwt("it does not have three parts"))?;
@@ -283,7 +296,7 @@ impl Login {
         if expires.saturating_sub(issued) > JWT_LIFE_MS {
             return Err(invalid_jwt("it lives for more than an hour"));
         }
-        Ok(())
+        Ok(user.to_owned())
     }
 
     /// Exchanges a checked primary credential for a scoped token.
@@ -292,6 +305,7 @@ impl Login {
         primary: &Primary,
         form: &[u8],
         now_ms: u64,
+        earlier: EarlierToken,
     ) -> std::result::Result<String, Refusal> {
         let (mut grant_type, mut scope, mut subject_type) = (None, None, None);
         for (name, value) in url::form_urlencoded::parse(form) {
@@ -355,13 +369,22 @@ impl Login {
         let now = now_ms / 1000;
         let exp = now.saturating_add(self.token_life.as_secs());
         self.last_exp = exp.max(self.last_exp.saturating_add(1));
+        if earlier == EarlierToken::Dies {
+            *self.ended.entry(primary.owner.clone()).or_default() += 1;
+        }
         let claims = Scoped {
             scope,
             iat: now,
             exp: self.last_exp,
             generation: self.generation,
+            ended: self.ended_before(&primary.owner),
+            owner: primary.owner.clone(),
         };
         self.signer.sign(&claims)
+    }
+
+    fn ended_before(&self, owner: &str) -> u64 {
+        self.ended.get(owner).copied().unwrap_or_default()
     }
 
     /// Checks the token of a request to the ingest host: a scoped one, or that of a workload identity, as Snowflake's Openflow sends it
@@ -379,7 +402,8 @@ impl Login {
             .signer
             .open(token)
             .ok_or_else(|| invalid_token("it is not one of this server"))?;
-        if claims.generation != self.generation {
+        let is_ended = claims.ended != self.ended_before(&claims.owner);
+        if claims.generation != self.generation || is_ended {
             return Err(invalid_token("it was revoked"));
         }
         if claims.exp.saturating_mul(1000) <= now_ms {

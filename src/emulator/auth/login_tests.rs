@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::types::answers::Answers;
 use crate::types::secret::Secret;
 use aws_lc_rs::rsa::KeyPair;
 use base64::Engine as _;
@@ -278,4 +279,24 @@ fn a_fingerprint_is_what_openssl_computes() {
         key.fingerprint(),
         "SHA256:Z/o72oAXOoe5y9zDJrMIxe45DTIg2r0uvnqrZxcRIVM="
     );
+}
+
+#[test]
+fn an_exchange_ends_the_earlier_token_of_its_own_user_alone() {
+    let key = keys::shared().unwrap();
+    let answers = Answers::default()
+        .with("wire.earlier_token", "dies")
+        .unwrap();
+    let public = Emulator::public_key_of(&key).unwrap();
+    let mut client = Client::of(settings().answers(answers).public_key("OTHER", public));
+    let opens = |client: &Client| client.try_open("c", "{}").0;
+    let first = client.token.clone();
+    let other = jwt_of(&key, "EMULATOR.OTHER", START, START + 60);
+    assert_eq!(client.exchange(&other).status(), 200);
+    assert_eq!(client.exchange("no.j.wt").status(), 401);
+    assert_eq!(opens(&client), 200);
+    client.login();
+    assert_eq!(opens(&client), 200);
+    client.token = first;
+    assert_eq!(opens(&client), 401);
 }

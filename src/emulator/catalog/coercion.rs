@@ -13,7 +13,7 @@ use super::decimal;
 use super::row_error::RowError;
 use super::rules::Rules;
 use crate::types::answers::{
-    RejectOrAccept, TextAsArray, TextAsObject, ValueAsArray, VariantNumber,
+    RejectOrAccept, TextAsArray, TextAsObject, ValueAsArray, VariantNull, VariantNumber,
 };
 
 const MAX_VARCHAR: u32 = 134_217_728;
@@ -275,7 +275,8 @@ impl DataType {
     /// The cell that `input` lands as, or why it does not.
     pub(crate) fn land(self, input: &Input<'_>, rules: Rules) -> Result<Cell, RowError> {
         if *input == Input::Null {
-            return Ok(if self == Self::Variant && !rules.sql_null {
+            let is_sql_null = rules.sql_null || rules.values.variant_null == VariantNull::SqlNull;
+            return Ok(if self == Self::Variant && !is_sql_null {
                 Cell::Json("null".to_owned())
             } else {
                 Cell::Null

@@ -1,6 +1,7 @@
 //! How a JSON row becomes the cells of a table.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use serde_json::value::RawValue;
@@ -92,14 +93,15 @@ impl Table {
 
     /// Checks that each key of a row has a column.
     fn knows_keys(&self, fields: &Fields<'_>, match_by: MatchBy) -> Result<(), RowError> {
-        let is_known = |key: &str| {
-            let mut columns = self.columns.iter();
-            columns.any(|column| match match_by {
-                MatchBy::CaseSensitive => column.name == key,
-                MatchBy::CaseInsensitive => column.name.to_uppercase() == key.to_uppercase(),
-            })
+        let spelled = |name: &str| match match_by {
+            MatchBy::CaseSensitive => name.to_owned(),
+            MatchBy::CaseInsensitive => name.to_uppercase(),
         };
-        match fields.iter().find(|(key, _)| !is_known(key)) {
+        let known: BTreeSet<String> = self.columns.iter().map(|c| spelled(&c.name)).collect();
+        match fields
+            .iter()
+            .find(|(key, _)| !known.contains(&spelled(key)))
+        {
             Some((key, _)) => Err(RowError::unknown_key(key)),
             None => Ok(()),
         }

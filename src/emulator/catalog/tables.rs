@@ -12,7 +12,7 @@ use super::object_name::ObjectName;
 use super::rules::Rules;
 use super::sequences::Sequence;
 use super::transforms::Transform;
-use crate::types::answers::{Answers, BinaryText, Pipes, Values, VariantNull};
+use crate::types::answers::{Answers, BinaryText, Pipes, Values};
 
 /// The suffix of a default pipe's name after the name of its table.
 pub(crate) const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
@@ -194,7 +194,6 @@ impl Catalog {
     /// that is built with the catalog follows its own, [`EmulatorBuilder::answers`](crate::emulator::EmulatorBuilder::answers).
     #[must_use]
     pub fn with_answers(mut self, answers: &Answers) -> Self {
-        self.rules.sql_null |= answers.values.variant_null == VariantNull::SqlNull;
         self.rules.values = answers.values;
         self.rules.omitted = answers.pipes.omitted_column;
         self.answers = answers.pipes;

@@ -6,14 +6,14 @@ use super::state::State;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Pipe, folded, unquoted};
 use crate::emulator::messages::answer::Refusal;
-use crate::types::answers::{NameCase, RecreatedPipe};
+use crate::types::answers::NameCase;
 
 /// What is left of pipes.
 #[derive(Debug, Default)]
 pub(crate) struct FormerPipes {
     /// Pipes whose table was dropped and whose channels go on accepting rows, by their folded names.
     dropped: BTreeMap<ObjectName, Pipe>,
-    /// The folded names of pipes that were dropped or replaced. The next request to a pipe of such a name is refused.
+    /// The folded names of pipes that were dropped or replaced, if the next request to a pipe of such a name is refused.
     stale: BTreeSet<ObjectName>,
 }
 
@@ -21,6 +21,12 @@ impl FormerPipes {
     #[cfg(feature = "emulator-server")]
     pub(super) fn add_dropped(&mut self, pipe: Pipe) {
         self.dropped.insert(folded(&pipe.name), pipe);
+    }
+
+    /// Forgets the dropped pipes without a channel.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn keep_dropped(&mut self, has_channel: impl Fn(&ObjectName) -> bool) {
+        self.dropped.retain(|name, _| has_channel(name));
     }
 
     #[cfg(feature = "emulator-server")]
@@ -58,8 +64,7 @@ impl State {
 
     /// Refuses the first request after the pipe was replaced, or dropped and created again, if that is the service's answer.
     pub(crate) fn check_recreated(&mut self, pipe: &Pipe) -> Result<(), Refusal> {
-        let is_first = self.former_pipes.stale.remove(&folded(&pipe.name));
-        if !is_first || self.rules.answers.pipes.recreated_pipe == RecreatedPipe::AtOnce {
+        if !self.former_pipes.stale.remove(&folded(&pipe.name)) {
             return Ok(());
         }
         Err(Refusal::bad_request(

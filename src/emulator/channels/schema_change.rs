@@ -14,7 +14,7 @@ use crate::emulator::ddl::session::Session;
 use crate::emulator::ddl::statements::{Change, DdlError, Outcome};
 use crate::emulator::storage::interface::StorageError;
 use crate::emulator::storage::records::SchemaChange;
-use crate::types::answers::{DroppedTable, ReplacedTable};
+use crate::types::answers::{DroppedTable, RecreatedPipe, ReplacedTable};
 
 /// Why a DDL script cannot be carried out on a running emulator.
 #[derive(Debug, thiserror::Error)]
@@ -148,8 +148,16 @@ impl State {
             }
             true
         });
-        for name in before.pipes.keys().filter(|name| forgotten.contains(*name)) {
-            former_pipes.add_stale(name.clone());
+        let channels = &self.channels;
+        former_pipes.keep_dropped(|name| channels.keys().any(|(pipe, _)| folded(pipe) == *name));
+        if self.rules.answers.pipes.recreated_pipe == RecreatedPipe::Stale {
+            let made = before.pipes.iter();
+            let ended = made.filter(|(name, pipe)| {
+                forgotten.contains(*name) && !dropped.contains(&folded(&pipe.table))
+            });
+            for (name, _) in ended {
+                former_pipes.add_stale(name.clone());
+            }
         }
     }
 }

@@ -134,14 +134,8 @@ fn is_stage(cursor: &Cursor<'_>) -> bool {
 }
 
 fn reads_files(mut cursor: Cursor<'_>) -> bool {
-    loop {
-        if cursor.keyword("FROM") {
-            return is_stage(&cursor);
-        }
-        if cursor.next().is_none() {
-            return false;
-        }
-    }
+    cursor.until("FROM");
+    cursor.keyword("FROM") && is_stage(&cursor)
 }
 
 /// `TABLE(DATA_SOURCE(TYPE => 'STREAMING'))`.

@@ -129,16 +129,21 @@ impl<'a> Cursor<'a> {
         self.tokens.first().map_or(self.end, |t| t.span.start)
     }
 
-    /// The tokens up to an unquoted word outside of parentheses, with the escapes of texts as SQL has them. They are passed.
+    /// The tokens up to an unquoted word outside of parentheses that is no key of a path, with the escapes of texts as SQL has them.
+    /// They are passed.
     pub(crate) fn until(&mut self, keyword: &str) -> Vec<TokenWithSpan> {
         let mut depth = 0_usize;
+        let mut is_key = false;
         self.pass(|token| {
             match token {
                 Token::LParen | Token::LBracket => depth += 1,
                 Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
-                Token::Word(word) if depth == 0 => return word.value.eq_ignore_ascii_case(keyword),
+                Token::Word(word) if depth == 0 && !is_key && word.quote_style.is_none() => {
+                    return word.value.eq_ignore_ascii_case(keyword);
+                }
                 _ => {}
             }
+            is_key = matches!(token, Token::Colon | Token::Period);
             false
         })
     }

@@ -26,7 +26,6 @@ use crate::emulator::messages::answer::{
     Answer, Prepared, Refusal, Reply, json_answer, text_answer,
 };
 use crate::emulator::storage::interface::StorageError;
-use crate::types::answers::EarlierToken;
 
 /// The server behind its lock.
 #[derive(Debug)]
@@ -213,10 +212,10 @@ impl Handler {
             let primary = self.login.primary(headers, now_ms)?;
             let answers = &self.state.rules.answers.wire;
             return Ok(if call.endpoint == Endpoint::Token {
-                if answers.earlier_token == EarlierToken::Dies {
-                    self.login.revoke();
-                }
-                let token = self.login.exchange(&primary, request.body(), now_ms)?;
+                let earlier = answers.earlier_token;
+                let token = self
+                    .login
+                    .exchange(&primary, request.body(), now_ms, earlier)?;
                 text_answer(token, "token", answers.token_body)
             } else {
                 let host = self.login.ingest_host().to_owned();

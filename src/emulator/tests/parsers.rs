@@ -22,6 +22,7 @@ use crate::emulator::catalog::decimal;
 use crate::emulator::messages::body;
 use crate::emulator::protocol::routes;
 use crate::emulator::rig::{START, START_MS, jwt};
+use crate::types::answers::EarlierToken;
 
 fn zstd_of(text: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(text, 3).unwrap()
@@ -139,7 +140,7 @@ proptest! {
         let value = http::HeaderValue::try_from(format!("Bearer {good}")).unwrap();
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
         let primary = login.primary(&headers, START_MS).unwrap();
-        let _ = login.exchange(&primary, form.as_bytes(), START_MS);
+        let _ = login.exchange(&primary, form.as_bytes(), START_MS, EarlierToken::Lives);
         let _ = login.authorize(&headers, form.as_bytes(), START_MS);
     }
 }

@@ -291,9 +291,9 @@ answers! {
 answers! {
     /// What a number becomes in a VARIANT column.
     VariantNumber {
-        /// All its digits are kept.
+        /// All its digits are kept. A number with an exponent is shown as a double.
         Exact = "exact",
-        /// A number that has more than 38 digits or an exponent becomes a double.
+        /// It becomes a double.
         Double = "double",
     }
 }
