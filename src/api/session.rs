@@ -11,9 +11,11 @@ use super::account::Account;
 use super::call::{Attempt, Call};
 use super::failure::{Failure, Host, answered};
 use super::wire::IngestHost;
+#[cfg(feature = "sql-api")]
+use crate::auth::Bearer;
+use crate::auth::Credential;
 use crate::auth::cache::{Held, TokenCache};
 use crate::auth::flight::SingleFlight;
-use crate::auth::{Bearer, Credential};
 use crate::base::metrics::Counters;
 use crate::base::time::TimeSource;
 use crate::http::{Response, Transport};
