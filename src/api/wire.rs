@@ -107,11 +107,24 @@ pub(crate) fn scoped_token(body: &[u8]) -> Result<Secret> {
 struct Claims {
     #[serde(default)]
     exp: Scalar,
+    #[cfg(feature = "conformance")]
+    #[serde(default)]
+    iat: Scalar,
 }
 
 /// When a JWT expires, given in seconds or in milliseconds; also one that stands behind `WIF.<provider>.`. `None` if the token is
 /// not a JWT or has no expiry.
 pub(crate) fn token_expiry(token: &str) -> Option<SystemTime> {
+    time_of(claims_of(token)?.exp)
+}
+
+/// When a JWT was issued, as [`token_expiry`] reads it.
+#[cfg(feature = "conformance")]
+pub(crate) fn token_issue(token: &str) -> Option<SystemTime> {
+    time_of(claims_of(token)?.iat)
+}
+
+fn claims_of(token: &str) -> Option<Claims> {
     let of_workload = token
         .strip_prefix("WIF.")
         .and_then(|rest| rest.split_once('.'));
@@ -119,14 +132,18 @@ pub(crate) fn token_expiry(token: &str) -> Option<SystemTime> {
     let payload = jwt.split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     let Object(claims) = serde_json::from_slice::<Object<Claims>>(&payload).ok()?;
-    let Scalar::Number(exp) = claims.exp else {
+    Some(claims)
+}
+
+fn time_of(claim: Scalar) -> Option<SystemTime> {
+    let Scalar::Number(time) = claim else {
         return None;
     };
-    let exp = exp.as_f64().filter(|exp| *exp > 0.0)?;
-    let seconds = if exp >= MILLISECONDS_FROM {
-        exp / 1000.0
+    let time = time.as_f64().filter(|time| *time > 0.0)?;
+    let seconds = if time >= MILLISECONDS_FROM {
+        time / 1000.0
     } else {
-        exp
+        time
     };
     let since = Duration::try_from_secs_f64(seconds).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(since)

@@ -1,5 +1,10 @@
 //! What a report must not show: secrets, and the names of the account's objects.
 
+use std::collections::BTreeSet;
+
+use percent_encoding::utf8_percent_encode;
+
+use super::lab::SEGMENT;
 use crate::config::Profile;
 use crate::types::secret::Secret;
 
@@ -39,7 +44,19 @@ impl Hidden {
         if name.is_empty() {
             return;
         }
-        self.names.push((name.to_ascii_lowercase(), place));
+        // In an address a name is written otherwise, and another one in a statement.
+        let name = name.to_ascii_lowercase();
+        let in_path = utf8_percent_encode(&name, SEGMENT).to_string();
+        let in_path = in_path.to_ascii_lowercase();
+        let in_statement = name.replace('"', "\"\"");
+        let forms = BTreeSet::from([name, in_path, in_statement]);
+        let forms = forms.into_iter().filter(|form| {
+            let mut known = self.names.iter();
+            !known.any(|(name, _)| name == form)
+        });
+        let forms: Vec<String> = forms.collect();
+        self.names
+            .extend(forms.into_iter().map(|form| (form, place)));
         // A name may contain another one.
         self.names
             .sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
@@ -107,11 +124,11 @@ mod tests {
         hidden.name("RESORT", "<database>");
         hidden.name("resort-eu", "<account>");
         hidden.name("", "<nothing>");
-        let text =
-            r#"{"token":"ey.secret","path":"/databases/resort/x","a":"RESORT-EU.b","c":"RESORTS"}"#;
+        hidden.name("Größe \"1\"", "<schema>");
+        let text = r#"{"token":"ey.secret","path":"/databases/resort/x","a":"RESORT-EU.b","c":"RESORTS","d":"/schemas/Gr%C3%B6%C3%9Fe%20%221%22/y","e":"größe ""1"""}"#;
         assert_eq!(
             hidden.hide(text),
-            r#"{"token":"<secret>","path":"/databases/<database>/x","a":"<account>.b","c":"RESORTS"}"#
+            r#"{"token":"<secret>","path":"/databases/<database>/x","a":"<account>.b","c":"RESORTS","d":"/schemas/<schema>/y","e":"<schema>"}"#
         );
     }
 

@@ -22,8 +22,10 @@ mod lab;
 mod options;
 mod report;
 mod run;
+mod sending;
 mod service;
 mod soak;
+mod statements;
 
 use self::service::Answer;
 

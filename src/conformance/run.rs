@@ -10,6 +10,7 @@ use super::lab::{Lab, Place};
 use super::options::{Options, Progress};
 use super::report::{Evidence, Report, Skipped};
 use super::service::Service;
+use super::statements::first_cell;
 use crate::config::Profile;
 use crate::http::Transport;
 use crate::sql::{Rows, SqlClient, Statement};
@@ -189,6 +190,7 @@ impl Run<'_> {
             let version =
                 version.and_then(|rows| rows.rows.into_iter().next()?.into_iter().next()?);
             self.report.service = version;
+            self.hide_defaults().await;
         }
         let ended = tokio::select! {
             biased;
@@ -211,6 +213,29 @@ impl Run<'_> {
         }
         self.report.conclude();
         Ok(())
+    }
+
+    /// Hides the names that a profile leaves to the account.
+    async fn hide_defaults(&mut self) {
+        let Some(sql) = &self.sql else { return };
+        for (function, place) in [
+            ("CURRENT_USER", "<user>"),
+            ("CURRENT_ROLE", "<role>"),
+            ("CURRENT_WAREHOUSE", "<warehouse>"),
+            ("CURRENT_ACCOUNT", "<account>"),
+            ("CURRENT_ACCOUNT_NAME", "<account>"),
+            ("CURRENT_ORGANIZATION_NAME", "<organization>"),
+        ] {
+            let statement = Statement::new(format!("SELECT {function}()"));
+            match sql.query(&statement).await.map(first_cell) {
+                // A shorter name says nothing, and may be a word of an answer.
+                Ok(Some(name)) if name != "NULL" && name.len() > 2 => {
+                    self.service.hidden.name(&name, place);
+                }
+                Ok(_) => {}
+                Err(why) => tracing::debug!(%why, function, "a name is not known"),
+            }
+        }
     }
 
     /// Carries out the experiments; the error is why the rest cannot be.

@@ -1,12 +1,12 @@
 //! Requests to the service as an experiment writes them, and the answers as they come, each noted as evidence.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::{Position, Url, form_urlencoded};
 use uuid::Uuid;
@@ -17,11 +17,17 @@ use crate::api::wire::{self, IngestHost};
 use crate::auth::{Bearer, Credential, CredentialContext};
 use crate::base::time::TimeSource;
 use crate::http::{MAX_ANSWER, Transport};
+use crate::sql::Rows;
+use crate::types::error::Error;
 use crate::types::secret::Secret;
 
 const TOKEN_TYPE: HeaderName = HeaderName::from_static("x-snowflake-authorization-token-type");
 
-/// A request and its answer, without secrets and without the names of the account's objects.
+/// A token is exchanged again if it ends sooner than this.
+const BEFORE_EXPIRY: Duration = Duration::from_secs(120);
+
+/// A request and its answer, without secrets and without the names of the account's objects. A statement has the method `STATEMENT`,
+/// its text as the body, and the status 200 or 422.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Exchange {
@@ -145,7 +151,10 @@ pub(super) struct Service {
     time: Arc<dyn TimeSource>,
     timeout: Duration,
     ingest: Option<IngestHost>,
-    token: Option<Secret>,
+    /// The token of the ingest host, and when it expires if it says so.
+    token: Option<(Secret, Option<SystemTime>)>,
+    /// Whether a channel could be opened.
+    pub(super) has_opened: bool,
     pub(super) hidden: Hidden,
     pub(super) evidence: Vec<Exchange>,
 }
@@ -167,6 +176,7 @@ impl Service {
             timeout,
             ingest: None,
             token: None,
+            has_opened: false,
             hidden,
             evidence: Vec::new(),
         }
@@ -205,7 +215,10 @@ impl Service {
 
     /// A request to the ingest host.
     pub(super) async fn ingest(&mut self, request: &Request) -> Result<Answer, Broken> {
-        let token = if let Some(token) = &self.token {
+        let soon = self.time.now() + BEFORE_EXPIRY;
+        let lasts = |end: &Option<SystemTime>| end.is_none_or(|end| end > soon);
+        let known = self.token.as_ref().filter(|(_, end)| lasts(end));
+        let token = if let Some((token, _)) = known {
             token.clone()
         } else {
             let answer = self.exchange().await?;
@@ -248,7 +261,8 @@ impl Service {
         let token = wire::scoped_token(&answer.body)
             .map_err(|why| Broken::last(format!("{why} (status {status})")))?;
         self.hidden.secret(&token);
-        self.token = Some(token.clone());
+        let end = wire::token_expiry(token.expose());
+        self.token = Some((token.clone(), end));
         Ok(token)
     }
 
@@ -321,6 +335,32 @@ impl Service {
         };
         self.note(&path, request, &answer, elapsed);
         Ok(answer)
+    }
+
+    /// Notes a statement and its answer as evidence.
+    pub(super) fn note_statement(
+        &mut self,
+        statement: &str,
+        answer: &std::result::Result<Rows, Error>,
+        elapsed: Duration,
+    ) {
+        let (status, body) = match answer {
+            Ok(rows) => (200, json!({ "columns": rows.columns, "rows": rows.rows })),
+            Err(why) => (
+                422,
+                json!({ "code": why.code(), "message": why.to_string() }),
+            ),
+        };
+        self.evidence.push(Exchange {
+            method: "STATEMENT".to_owned(),
+            path: "/api/v2/statements".to_owned(),
+            request_headers: Vec::new(),
+            request_body: self.hidden.hide(statement),
+            status,
+            headers: Vec::new(),
+            body: self.hidden.hide(&body.to_string()),
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        });
     }
 
     fn note(&mut self, path: &str, request: &Request, answer: &Answer, elapsed: Duration) {

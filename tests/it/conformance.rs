@@ -18,14 +18,14 @@ use snowpipe_streaming::time::TokioClock;
 
 const DATABASE: &str = "SANDBOX";
 
-struct Account {
+pub(crate) struct Account {
     emulator: Emulator,
     clock: TokioClock,
 }
 
 impl Account {
     /// An account in the time zone that accounts have by default, without limits of rates.
-    fn with(configure: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
+    pub(crate) fn with(configure: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
         let mut limits = Limits::default();
         limits.requests_per_second = None;
         let catalog = Catalog::anything().with_timezone("America/Los_Angeles");
@@ -37,14 +37,16 @@ impl Account {
         }
     }
 
-    fn options(&self) -> Options {
-        let clock = Arc::new(self.clock);
-        let transport = MemoryTransport::new(self.emulator.clone(), clock);
-        let options = Options::new(DATABASE).time_source(self.clock);
-        options.transport(transport)
+    pub(crate) fn transport(&self) -> MemoryTransport {
+        MemoryTransport::new(self.emulator.clone(), Arc::new(self.clock))
     }
 
-    async fn run(&self, options: &Options) -> Report {
+    pub(crate) fn options(&self) -> Options {
+        let options = Options::new(DATABASE).time_source(self.clock);
+        options.transport(self.transport())
+    }
+
+    pub(crate) async fn run(&self, options: &Options) -> Report {
         let profile = self.emulator.profile().unwrap();
         let report = conformance::run(&profile, options, pending()).await;
         report.unwrap()
@@ -80,6 +82,18 @@ async fn a_run_against_the_defaults_finds_what_is_expected_and_leaves_nothing() 
     let profile = account.emulator.profile().unwrap();
     let left = conformance::leftovers(&profile, &account.options()).await;
     assert_eq!(left.unwrap(), Vec::<String>::new());
+}
+
+/// The zone of the account and UTC are the same, so an answer about them is neither expected nor different.
+#[tokio::test(start_paused = true)]
+async fn an_account_in_utc_is_not_asked_about_zones() {
+    let account = Account::with(|e| e.catalog(Catalog::anything()));
+    let report = account.run(&account.options().only(["E14"])).await;
+    assert!(report.is_as_expected(), "{report}");
+    assert!(report.finding("values.text_zone").is_none(), "{report}");
+    let told = words(&report, "zone.text");
+    assert!(told.iter().all(|word| word.contains("UTC")), "{report}");
+    assert_eq!(told.len(), 2);
 }
 
 #[test]
@@ -215,6 +229,9 @@ async fn a_prepared_schema_needs_no_statements_of_the_run() {
     }
     let options = account.options().runs(1).prepared_schema("MINE");
     let report = account.run(&options).await;
+    let asking = conformance::experiments().iter();
+    let asking = asking.filter(|one| one.needs_statements).count();
+    assert_eq!(report.skipped.len(), asking, "{report}");
     let sent = account.emulator.log().into_iter();
     let mut sent = sent.map(|request| request.head.path);
     assert!(!sent.any(|path| path.contains("/statements")));

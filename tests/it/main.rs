@@ -26,6 +26,8 @@ mod compiles;
 mod config;
 #[cfg(feature = "conformance")]
 mod conformance;
+#[cfg(feature = "conformance")]
+mod conformance_delays;
 mod contract;
 mod delivery;
 mod diagnostics;

@@ -269,8 +269,8 @@ fn plan(args: &Args, profile: &Profile, database: &str) -> Result<String, Stop> 
     };
     Ok(format!(
         "account {}, role {role}: {} experiments, {} times each, {where_to}.\n\
-         It needs {rights}, appends at most {} rows (8 MB for E8, which are rejected), and sends about {} requests.\n\
-         Statements use the warehouse {}: an X-SMALL one is enough, for some minutes.\n\
+         It needs {rights}, appends at most {} rows (those of E8 have 8 MB each time and are rejected), and sends about {} requests.\n\
+         Statements use the warehouse {}: an X-SMALL one is enough, for about twenty minutes.\n\
          It changes nothing outside of that schema.\n",
         profile.account(),
         chosen.len(),

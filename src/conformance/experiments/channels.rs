@@ -1,10 +1,15 @@
 //! E7, E23, E25, E28: continuation tokens, names of channels, offset tokens, reopening.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::conformance::Broken;
-use crate::conformance::lab::Lab;
+use crate::conformance::lab::{Lab, Parts};
+use crate::conformance::sending::{Outcome, status_in, token_of};
 use crate::conformance::service::Answer;
+
+const ROW: &str = "{\"A\":1}\n";
 
 /// A continuation token that lies `further` ahead, if tokens have the form that is known.
 fn ahead(token: &str, further: u64) -> Option<String> {
@@ -14,115 +19,132 @@ fn ahead(token: &str, further: u64) -> Option<String> {
     Some(format!("{client}_{}", row.checked_add(further)?))
 }
 
-fn word<'a>(answer: &Answer, known: &[(u16, &str, &'a str)]) -> Option<&'a str> {
+/// The word for a status and the beginning of a code; otherwise status and code themselves.
+fn word(answer: &Answer, known: &[(u16, &str, &str)]) -> String {
     let code = answer.code().unwrap_or_default();
     let mut known = known.iter();
     let found =
         known.find(|(status, start, _)| *status == answer.status && code.starts_with(start));
-    found.map(|(.., word)| *word)
-}
-
-fn see_answer(lab: &mut Lab<'_>, what: &'static str, answer: &Answer, known: &[(u16, &str, &str)]) {
-    let word = word(answer, known).map_or_else(|| answer.outcome(), str::to_owned);
-    lab.see(what, word);
+    found.map_or_else(|| answer.outcome(), |(.., word)| (*word).to_owned())
 }
 
 pub(super) async fn tokens(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    replayed(lab).await?;
+    let mut parts = Parts::default();
+    parts.add(replayed(lab).await)?;
+    parts.add(skipped(lab).await)?;
+    parts.add(superseded(lab).await)?;
+    parts.end()
+}
+
+async fn skipped(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let at = ("T", "skipping");
     let token = lab.open(at.0, at.1).await?;
-    match ahead(&token, 3) {
-        None => lab.see("wire.skipped_token", "continuation tokens are opaque"),
-        Some(skipped) => {
-            let answer = lab.try_append(at, &skipped, "o1", "{\"A\":1}\n").await?;
-            let known = [
-                (
-                    400,
-                    "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP",
-                    "gap",
-                ),
-                (400, "ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER", "invalid"),
-                (409, "", "conflict"),
-            ];
-            see_answer(lab, "wire.skipped_token", &answer, &known);
-            let answer = lab.try_append(at, &token, "o1", "{\"A\":1}\n").await?;
-            let word = if answer.is_success() {
-                "takes"
-            } else {
-                "refuses"
-            };
-            lab.see("wire.after_skipped_token", word);
-        }
-    }
+    let Some(skipped) = ahead(&token, 3) else {
+        lab.see("wire.skipped_token", "continuation tokens are opaque");
+        return Ok(());
+    };
+    let answer = lab.try_append(at, &skipped, "o1", ROW).await?;
+    let known = [
+        (
+            400,
+            "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP",
+            "gap",
+        ),
+        (400, "ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER", "invalid"),
+        (409, "", "conflict"),
+    ];
+    lab.see("wire.skipped_token", word(&answer, &known));
+    let answer = lab.try_append(at, &token, "o1", ROW).await?;
+    let word = if answer.is_success() {
+        "takes".to_owned()
+    } else if is_sequence(&answer) {
+        "refuses".to_owned()
+    } else {
+        answer.outcome()
+    };
+    lab.see("wire.after_skipped_token", word);
+    Ok(())
+}
+
+/// Whether a refusal is about the order of requests or of owners.
+fn is_sequence(answer: &Answer) -> bool {
+    let code = answer.code().unwrap_or_default();
+    code.contains("SEQUENCER") || code.contains("REOPENED")
+}
+
+async fn superseded(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let at = ("T", "superseded");
     let token = lab.open(at.0, at.1).await?;
     lab.open(at.0, at.1).await?;
-    let answer = lab.try_append(at, &token, "o1", "{\"A\":1}\n").await?;
-    let known = [(400, "STALE", "stale"), (409, "", "conflict")];
-    see_answer(lab, "wire.superseded_token", &answer, &known);
+    let answer = lab.try_append(at, &token, "o1", ROW).await?;
+    let known = [(400, "STALE_CONTINUATION", "stale"), (409, "", "conflict")];
+    lab.see("wire.superseded_token", word(&answer, &known));
     Ok(())
 }
 
 async fn replayed(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let at = ("T", "replaying");
     let token = lab.open(at.0, at.1).await?;
-    let next = lab.append(at, &token, "o1", "{\"A\":1}\n").await?;
-    let answer = lab.try_append(at, &token, "o1", "{\"A\":1}\n").await?;
-    let known = [
-        (200, "", "accept"),
-        (400, "STALE", "stale"),
-        (409, "", "conflict"),
-    ];
-    see_answer(lab, "wire.replayed_token", &answer, &known);
+    let next = lab.append(at, &token, "o1", ROW).await?;
+    let answer = lab.try_append(at, &token, "o1", ROW).await?;
+    lab.committed(at, "o1").await?;
+    lab.visible("T", 1).await?;
+    // What follows shows whether the token is used up for other rows, and whether the channel is still open.
+    let other = lab.try_append(at, &token, "o9", "{\"A\":9}\n").await?;
+    let after = token_of(&other).filter(|again| *again != next);
+    let after = after.unwrap_or_else(|| next.clone());
+    let last = lab.try_append(at, &after, "o2", "{\"A\":2}\n").await?;
+    let goes_on = last.is_success() && {
+        let settled = lab.settled(at, "o2").await?;
+        let twos = "SELECT COUNT(*) FROM {T} WHERE A = 2";
+        matches!(settled, Outcome::Committed(_)) && lab.at_least(twos, 1).await? == 1
+    };
+    let ones = lab.cells("SELECT COUNT(*) FROM {T} WHERE A = 1").await?;
+    let nines = lab.cells("SELECT COUNT(*) FROM {T} WHERE A = 9").await?;
+    lab.see("replay.rows", &*ones);
     if answer.is_success() {
-        let again = answer.field("next_continuation_token");
-        let is_same = again.as_ref() == Some(&next);
+        let is_same = token_of(&answer).as_ref() == Some(&next);
+        let word = match (is_same, &*ones) {
+            (true, "1") => "accept",
+            (true, _) => "200, and the rows are taken again",
+            (false, _) => "200, with another continuation token",
+        };
+        lab.see("wire.replayed_token", word);
         let word = if is_same {
             "the one given out before"
         } else {
             "another one"
         };
         lab.see("replay.next_token", word);
+    } else {
+        let known = [(400, "STALE_CONTINUATION", "stale"), (409, "", "conflict")];
+        lab.see("wire.replayed_token", word(&answer, &known));
     }
-    lab.committed(at, "o1").await?;
-    lab.count("T", 1).await?;
-    let other = lab.try_append(at, &token, "o9", "{\"A\":9}\n").await?;
-    let next = match other.field("next_continuation_token") {
-        Some(again) if again != next => again,
-        _ => next,
+    let word = match (other.is_success(), &*nines) {
+        (false, "0") => format!("refused: {}", other.outcome()),
+        (true, "0") if goes_on => "ignored".to_owned(),
+        (true, "0") => "200, and the channel does not go on".to_owned(),
+        _ => "taken".to_owned(),
     };
-    // What follows shows whether the channel is still open.
-    let last = lab.try_append(at, &next, "o2", "{\"A\":2}\n").await?;
-    if last.is_success() {
-        lab.committed(at, "o2").await?;
-    }
-    let nines = lab.column("SELECT COUNT(*) FROM {T} WHERE A = 9").await?;
-    lab.see(
-        "replay.other_rows",
-        match nines.first().map(String::as_str) {
-            Some("0") => "ignored",
-            _ => "taken",
-        },
-    );
-    let ones = lab.column("SELECT COUNT(*) FROM {T} WHERE A = 1").await?;
-    lab.see("replay.rows", ones.join(","));
+    lab.see("replay.other_rows", word);
     Ok(())
 }
 
 pub(super) async fn names(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let lower = lab.open("T", "case").await?;
     lab.open("T", "CASE").await?;
-    let answer = lab
-        .try_append(("T", "case"), &lower, "o1", "{\"A\":1}\n")
-        .await?;
+    let answer = lab.try_append(("T", "case"), &lower, "o1", ROW).await?;
     let word = if answer.is_success() {
-        "exact"
+        "exact".to_owned()
+    } else if is_sequence(&answer) {
+        "folded".to_owned()
     } else {
-        "folded"
+        answer.outcome()
     };
     lab.see("channels.name_case", word);
+    lab.known(("T", "case")).await?;
     let found = lab.status("T", "Case").await?;
-    let word = if found.is_null() {
+    let word = if found.is_absent() {
         "another channel"
     } else {
         "the same channel"
@@ -138,8 +160,8 @@ pub(super) async fn names(lab: &mut Lab<'_>) -> Result<(), Broken> {
         ("channel.name_with_quote", "a\"b"),
         ("channel.name_of_emoji", "\u{26f7}"),
     ] {
-        let answer = lab.try_open("T", name, &json!({})).await?;
-        lab.see(what, answer.outcome());
+        let answer = lab.open_within("T", name, Duration::from_secs(5)).await;
+        lab.see_part(what, answer.map(|answer| answer.outcome()))?;
     }
     Ok(())
 }
@@ -152,57 +174,85 @@ pub(super) async fn offsets(lab: &mut Lab<'_>) -> Result<(), Broken> {
         ("offset.unicode", "unicode", "pi\u{e8}ce \u{26f7} 1"),
         ("offset.empty", "empty", ""),
     ] {
-        let token = lab.open("T", channel).await?;
-        let answer = lab
-            .try_append(("T", channel), &token, offset, "{\"A\":1}\n")
-            .await?;
-        if !answer.is_success() {
-            lab.see(what, answer.outcome());
-            continue;
-        }
-        // An empty offset may be stored as none: a second row shows when the first one is committed.
-        let next = answer.field("next_continuation_token").unwrap_or_default();
-        let word = if offset.is_empty() {
-            lab.append(("T", channel), &next, "end", "{\"A\":2}\n")
-                .await?;
-            lab.committed(("T", channel), "end").await?;
-            "accepted"
-        } else {
-            lab.committed(("T", channel), offset).await?;
-            "stored"
-        };
-        lab.see(what, word);
+        let word = offset_word(lab, channel, offset).await;
+        lab.see_part(what, word)?;
     }
     Ok(())
 }
 
-pub(super) async fn reopening(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    let token = lab.open("T", "c").await?;
-    lab.append(("T", "c"), &token, "o1", "{\"A\":1}\n").await?;
-    let careful = json!({ "fail_on_uncommitted_rows": true });
-    let answer = lab.try_open("T", "c", &careful).await?;
-    let is_committed = || "the row was committed before the second request".to_owned();
-    let word = if answer.is_success() {
-        is_committed()
-    } else {
-        answer.outcome()
+async fn offset_word(lab: &mut Lab<'_>, channel: &str, offset: &str) -> Result<String, Broken> {
+    let at = ("T", channel);
+    let token = lab.open(at.0, at.1).await?;
+    // The end alone, so that a limit on the length of the whole address is met late.
+    let end = [("endOffsetToken", offset)];
+    let answer = lab.try_append_with(at, &token, &end, ROW).await?;
+    let Some(next) = token_of(&answer) else {
+        return Ok(answer.outcome());
     };
-    lab.see("open.uncommitted_fails", word);
-    let answer = lab
-        .try_open("T", "d", &json!({ "offset_token": "set" }))
-        .await?;
-    if !answer.is_success() {
-        return Err(Broken::of(
-            "opening a channel with an offset token",
-            &answer,
-        ));
+    // An empty offset may be stored as none: a second row shows when the first one is committed.
+    let (end, word) = if offset.is_empty() {
+        lab.append(at, &next, "end", ROW).await?;
+        ("end", "accepted")
+    } else {
+        (offset, "stored")
+    };
+    Ok(match lab.settled(at, end).await? {
+        Outcome::Committed(_) => word.to_owned(),
+        Outcome::Pending(status) if !status.field("last_committed_offset_token").is_null() => {
+            "is changed".to_owned()
+        }
+        other => other.word(),
+    })
+}
+
+pub(super) async fn reopening(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let mut parts = Parts::default();
+    parts.add(reopened(lab).await)?;
+    parts.add(opened_at_offset(lab).await)?;
+    parts.end()
+}
+
+/// Opens a channel right after each of a few rows, until one is not committed yet.
+async fn reopened(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let at = ("T", "c");
+    let careful = json!({ "fail_on_uncommitted_rows": true });
+    let mut token = lab.open(at.0, at.1).await?;
+    for row in 1..=REOPENED_ROWS {
+        let end = format!("o{row}");
+        lab.append(at, &token, &end, ROW).await?;
+        let answer = lab.try_open(at.0, at.1, &careful).await?;
+        let Some(next) = token_of(&answer) else {
+            lab.see("open.uncommitted_fails", answer.outcome());
+            return Ok(());
+        };
+        let committed = status_in(&answer).field("last_committed_offset_token");
+        if committed != *end {
+            let word = format!("200, with {committed} as the committed offset");
+            lab.see("open.uncommitted_fails", word);
+            return Ok(());
+        }
+        token = next;
     }
-    let offset = lab.status("T", "d").await?;
-    let offset = offset.get("last_committed_offset_token");
-    lab.see(
-        "open.sets_offset",
-        offset.map_or_else(|| "none".to_owned(), Value::to_string),
-    );
+    let word = "not asked: each row was committed before the next request";
+    lab.see("open.uncommitted", word);
+    Ok(())
+}
+
+pub(super) const REOPENED_ROWS: u32 = 5;
+
+async fn opened_at_offset(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let body = json!({ "offset_token": "set" });
+    let answer = lab.try_open("T", "d", &body).await?;
+    if !answer.is_success() {
+        lab.see("open.sets_offset", answer.outcome());
+        return Ok(());
+    }
+    let status = lab.known(("T", "d")).await?;
+    let word = match status.field("last_committed_offset_token") {
+        Value::Null => "none".to_owned(),
+        offset => offset.to_string(),
+    };
+    lab.see("open.sets_offset", word);
     Ok(())
 }
 

@@ -1,11 +1,14 @@
 //! E22, E29: where rejected rows, channels and pipes are listed.
 
 use crate::conformance::Broken;
-use crate::conformance::lab::{Lab, refused};
+use crate::conformance::lab::{Lab, Parts};
+use crate::conformance::sending::Outcome;
+use crate::conformance::statements::{listed, refused};
 use crate::sql::Rows;
 
 pub(super) const TABLES_EXPECTED: &[(&str, &str)] = &[
-    ("error_table.codes", "100038, 100069, 100072"),
+    ("error_table.codes", "100038, 100072"),
+    ("error_table.malformed", "100069"),
     ("error_table.states", "22018, 22000"),
     ("error_table.columns", "A, A"),
     ("error_table.service", "snowpipe_streaming"),
@@ -15,59 +18,67 @@ pub(super) const TABLES_EXPECTED: &[(&str, &str)] = &[
 
 pub(super) async fn error_tables(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let token = lab.open("T", "c").await?;
-    let rows = "{\"A\":\"word\"}\n{\"A\":null}\n{\"A\":\n";
+    let rows = "{\"A\":\"word\"}\n{\"A\":null}\n";
     lab.append(("T", "c"), &token, "o3", rows).await?;
     lab.committed(("T", "c"), "o3").await?;
-    let of_values = "ERROR_TABLE({T}) WHERE ERROR_CODE IN (100038, 100072) ORDER BY ERROR_CODE";
+    let all = "SELECT COUNT(*) FROM ERROR_TABLE({T})";
+    lab.at_least(all, 2).await?;
+    let of_rows = "ERROR_TABLE({T}) ORDER BY ERROR_CODE";
     let of_text = "ERROR_TABLE({T}) WHERE ERROR_CODE = 100038";
-    for (what, statement) in [
-        (
-            "error_table.codes",
-            "SELECT ERROR_CODE FROM ERROR_TABLE({T}) ORDER BY ERROR_CODE".to_owned(),
-        ),
+    for (what, select, from) in [
+        ("error_table.codes", "ERROR_CODE", of_rows),
         (
             "error_table.states",
-            format!("SELECT ERROR_METADATA:sql_state::VARCHAR FROM {of_values}"),
+            "ERROR_METADATA:sql_state::VARCHAR",
+            of_rows,
         ),
         (
             "error_table.columns",
-            format!("SELECT ERROR_METADATA:error_source::VARCHAR FROM {of_values}"),
+            "ERROR_METADATA:error_source::VARCHAR",
+            of_rows,
         ),
         (
             "error_table.service",
-            format!("SELECT ERROR_METADATA:service::VARCHAR FROM {of_text}"),
+            "ERROR_METADATA:service::VARCHAR",
+            of_text,
         ),
         (
             "error_table.lower_bound",
-            format!(
-                "SELECT ERROR_METADATA:details:offset_token_lower_bound::VARCHAR FROM {of_text}"
-            ),
+            "ERROR_METADATA:details:offset_token_lower_bound::VARCHAR",
+            of_text,
         ),
         (
             "error_table.upper_bound",
-            format!(
-                "SELECT ERROR_METADATA:details:offset_token_upper_bound::VARCHAR FROM {of_text}"
-            ),
+            "ERROR_METADATA:details:offset_token_upper_bound::VARCHAR",
+            of_text,
         ),
-        (
-            "error_table.payload",
-            format!("SELECT ERROR_DATA:\"$1\"::VARCHAR FROM {of_text}"),
-        ),
+        ("error_table.payload", "ERROR_DATA:\"$1\"::VARCHAR", of_text),
     ] {
-        let found = lab.column(&statement).await?;
-        lab.see(what, found.join(", "));
+        let found = lab.cells(&format!("SELECT {select} FROM {from}")).await;
+        lab.see_part(what, found)?;
     }
+    let malformed = malformed(lab, all).await;
+    lab.see_part("error_table.malformed", malformed)?;
     let other = lab.table("T") + "__ERRORS";
-    let other = lab.qualified(&other);
-    let found = lab
-        .try_sql(&format!("SELECT COUNT(*) FROM {other}"))
-        .await?;
+    let other = format!("SELECT COUNT(*) FROM {}", lab.qualified(&other));
+    let found = lab.try_sql(&other).await?;
     let word = match found {
         Ok(_) => "is there".to_owned(),
         Err(why) => refused(&why),
     };
     lab.see("error_table.by_suffix", word);
     Ok(())
+}
+
+/// The code of a line that is no JSON.
+async fn malformed(lab: &mut Lab<'_>, all: &str) -> Result<String, Broken> {
+    let outcome = lab.row(("T", "malformed"), "{\"A\":\n").await?;
+    let Outcome::Committed(_) = outcome else {
+        return Ok(outcome.word());
+    };
+    lab.at_least(all, 3).await?;
+    let code = "SELECT ERROR_CODE FROM ERROR_TABLE({T}) WHERE ERROR_CODE NOT IN (100038, 100072)";
+    lab.cells(code).await
 }
 
 pub(super) const LISTS_EXPECTED: &[(&str, &str)] = &[
@@ -82,16 +93,30 @@ pub(super) const LISTS_EXPECTED: &[(&str, &str)] = &[
 
 /// The cells of a column in a listing.
 fn cells(rows: &Rows, name: &str) -> String {
-    let mut columns = rows.columns.iter();
-    let Some(place) = columns.position(|column| column == name) else {
-        return "there is no such column".to_owned();
-    };
-    let cells = rows
-        .rows
-        .iter()
-        .map(|row| row.get(place).cloned().flatten());
-    let cells = cells.map(|cell| cell.unwrap_or_else(|| "NULL".to_owned()));
-    cells.collect::<Vec<_>>().join(", ")
+    let cells = listed(rows, name).map(|cells| cells.join(", "));
+    cells.unwrap_or_else(|| "there is no such column".to_owned())
+}
+
+/// Notes columns of a listing.
+async fn see_columns(
+    lab: &mut Lab<'_>,
+    statement: &str,
+    columns: &[(&'static str, &str)],
+) -> Result<(), Broken> {
+    let rows = lab.try_sql(statement).await?;
+    for (what, column) in columns {
+        let word = match &rows {
+            Ok(rows) => cells(rows, column),
+            Err(why) => refused(why),
+        };
+        // The name of a role is nothing to report.
+        let word = match (*what, &*word) {
+            ("show_pipes.owner", owner) if owner != "NULL" && rows.is_ok() => "a role".to_owned(),
+            _ => word,
+        };
+        lab.see(what, word);
+    }
+    Ok(())
 }
 
 pub(super) async fn lists(lab: &mut Lab<'_>) -> Result<(), Broken> {
@@ -99,36 +124,32 @@ pub(super) async fn lists(lab: &mut Lab<'_>) -> Result<(), Broken> {
     lab.append(("T", "c"), &token, "o1", "{\"A\":1}\n").await?;
     lab.committed(("T", "c"), "o1").await?;
     let pipe = lab.pipe_name("T");
-    let channels = lab.sql(&format!("SHOW CHANNELS IN PIPE {pipe}")).await?;
-    for (what, column) in [
+    let mut parts = Parts::default();
+    let channels = [
         ("show_channels.names", "name"),
         ("show_channels.offset", "offset_token"),
         ("show_channels.parent", "parent_domain"),
-    ] {
-        lab.see(what, cells(&channels, column));
-    }
-    let described = lab.sql(&format!("DESC PIPE {pipe}")).await?;
-    for (what, column) in [
+    ];
+    let show = format!("SHOW CHANNELS IN PIPE {pipe}");
+    parts.add(see_columns(lab, &show, &channels).await)?;
+    let pipes = [
         ("show_pipes.kind", "kind"),
         ("show_pipes.managed", "is_snowflake_managed"),
         ("show_pipes.owner", "owner"),
-    ] {
-        lab.see(what, cells(&described, column));
-    }
+    ];
+    let described = format!("DESC PIPE {pipe}");
+    parts.add(see_columns(lab, &described, &pipes).await)?;
     let text = pipe.replace('\'', "''");
     let state = format!("SELECT PARSE_JSON(SYSTEM$PIPE_STATUS('{text}')):executionState::VARCHAR");
-    let found = lab.try_sql(&state).await?;
-    let first = |rows: Rows| rows.rows.into_iter().next()?.into_iter().next().flatten();
-    let word = match found {
-        Ok(rows) => first(rows).unwrap_or_else(|| "NULL".to_owned()),
-        Err(why) => refused(&why),
+    let state = lab.cells(&state).await;
+    lab.see_part("pipe_status.state", state)?;
+    // Of an account's event table no more than a row is looked for.
+    let event = "SELECT COUNT(*) FROM (SELECT 1 FROM SNOWFLAKE.TELEMETRY.EVENTS_VIEW WHERE TIMESTAMP > DATEADD(minute, -1, CURRENT_TIMESTAMP()) LIMIT 1)";
+    let word = match lab.try_sql(event).await {
+        Ok(Ok(_)) => Ok("can be read".to_owned()),
+        Ok(Err(why)) => Ok(refused(&why)),
+        Err(why) => Err(why),
     };
-    lab.see("pipe_status.state", word);
-    let channel = "SELECT COUNT(*) FROM SNOWFLAKE.TELEMETRY.EVENTS_VIEW WHERE SCOPE:\"name\" = 'snow.snowpipe.streaming' AND RECORD_TYPE = 'EVENT'";
-    let word = match lab.try_sql(channel).await? {
-        Ok(_) => "can be read".to_owned(),
-        Err(why) => refused(&why),
-    };
-    lab.see("event_table", word);
-    Ok(())
+    lab.see_part("event_table", word)?;
+    parts.end()
 }

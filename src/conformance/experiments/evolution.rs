@@ -1,10 +1,16 @@
 //! E15, E16: the columns that schema evolution adds.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::conformance::Broken;
 use crate::conformance::lab::Lab;
-use crate::sql::Rows;
+use crate::conformance::sending::{Outcome, Patience};
+use crate::conformance::statements::listed;
+
+/// How long a column may be missing after the row that it was added for is committed.
+const COLUMN: Duration = Duration::from_secs(120);
 
 pub(super) const TYPES_EXPECTED: &[(&str, &str)] = &[
     ("evolved.name", "INTEGER_1"),
@@ -14,8 +20,9 @@ pub(super) const TYPES_EXPECTED: &[(&str, &str)] = &[
     ("evolved.null", "VARCHAR(16777216)"),
     ("evolved.object", "VARIANT"),
 ];
+pub(super) const KEYS_COUNT: u32 = 11;
 
-/// The keys of the row, each with the question that its type answers.
+/// The keys, each in a row of its own, with the question that its type answers.
 const KEYS: &[(&str, &str, &str)] = &[
     ("evolved.integer", "integer_1", "42"),
     ("evolution.fraction", "fraction_1", "0.99"),
@@ -30,17 +37,21 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("evolution.array", "array_1", "[1]"),
 ];
 
-/// The types of points, and what they answer.
-const WORDS: &[(&str, &str, &str)] = &[
-    ("evolution.fraction", "FLOAT", "float"),
-    ("evolution.fraction", "NUMBER(38,2)", "number"),
-    ("evolution.time", "TIME(9)", "time"),
-    ("evolution.time", "VARCHAR(16777216)", "varchar"),
-    ("evolution.moment", "TIMESTAMP_NTZ(9)", "moment"),
-    ("evolution.moment", "VARCHAR(16777216)", "varchar"),
-    ("evolution.array", "ARRAY", "array"),
-    ("evolution.array", "VARIANT", "variant"),
-];
+/// What a type answers at a point. Lengths and precisions differ between accounts.
+fn word_of(what: &str, of: &str) -> Option<&'static str> {
+    let family = of.split('(').next().unwrap_or_default();
+    let has_scale = of.ends_with(')') && !of.ends_with(",0)");
+    Some(match (what, family) {
+        ("evolution.fraction", "FLOAT") => "float",
+        ("evolution.fraction", "NUMBER") if has_scale => "number",
+        ("evolution.time", "TIME") => "time",
+        ("evolution.moment", "TIMESTAMP_NTZ") => "moment",
+        ("evolution.time" | "evolution.moment", "VARCHAR") => "varchar",
+        ("evolution.array", "ARRAY") => "array",
+        ("evolution.array", "VARIANT") => "variant",
+        _ => return None,
+    })
+}
 
 /// The columns of a table: name and type.
 struct Columns(Vec<(String, String)>);
@@ -48,8 +59,23 @@ struct Columns(Vec<(String, String)>);
 impl Columns {
     async fn of(lab: &mut Lab<'_>, table: &str) -> Result<Self, Broken> {
         let described = lab.sql(&format!("DESC TABLE {{{table}}}")).await?;
-        let (names, types) = (column(&described, "name")?, column(&described, "type")?);
+        let column = |name: &str| {
+            let cells = listed(&described, name);
+            cells.ok_or_else(|| Broken::new(format!("DESC TABLE has no column {name}")))
+        };
+        let (names, types) = (column("name")?, column("type")?);
         Ok(Self(names.into_iter().zip(types).collect()))
+    }
+
+    /// The columns once they are as many, or the time is over.
+    async fn as_many(lab: &mut Lab<'_>, table: &str, count: usize) -> Result<Self, Broken> {
+        let mut patience = Patience::of(COLUMN);
+        loop {
+            let columns = Self::of(lab, table).await?;
+            if columns.0.len() >= count || !patience.waits().await {
+                return Ok(columns);
+            }
+        }
     }
 
     /// The column of a key, whatever the case.
@@ -59,37 +85,29 @@ impl Columns {
     }
 }
 
-/// The cells of a column, by its name.
-fn column(rows: &Rows, name: &str) -> Result<Vec<String>, Broken> {
-    let mut columns = rows.columns.iter();
-    let place = columns.position(|column| column.eq_ignore_ascii_case(name));
-    let place = place.ok_or_else(|| Broken::new(format!("DESC TABLE has no column {name}")))?;
-    let cells = rows.rows.iter().map(|row| row.get(place).cloned());
-    Ok(cells
-        .map(|cell| cell.flatten().unwrap_or_default())
-        .collect())
-}
-
 pub(super) async fn types(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    let token = lab.open("T", "c").await?;
-    let fields = KEYS
-        .iter()
-        .map(|(_, key, value)| format!("\"{key}\":{value}"));
-    let row = format!("{{\"K\":1,{}}}\n", fields.collect::<Vec<_>>().join(","));
-    lab.append(("T", "c"), &token, "o1", row).await?;
-    lab.committed(("T", "c"), "o1").await?;
-    let columns = Columns::of(lab, "T").await?;
-    let missing = || "no column".to_owned();
-    for (what, key, _) in KEYS {
-        let found = columns.find(key);
-        let of = found.map_or_else(missing, |(_, of)| of.clone());
-        let mut words = WORDS.iter();
-        let known = words.find(|(point, text, _)| point == what && *text == of);
-        lab.see(what, known.map_or(of, |(_, _, word)| (*word).to_owned()));
-        if *what == "evolved.integer" {
-            let name = found.map_or_else(missing, |(name, _)| name.clone());
-            lab.see("evolved.name", name);
-        }
+    let mut committed = 0;
+    let mut fates = Vec::new();
+    for (what, key, value) in KEYS {
+        // A row of its own, and a channel of its own: a key that is refused leaves the others.
+        let row = format!("{{\"K\":1,\"{key}\":{value}}}\n");
+        let outcome = lab.row(("T", key), row).await?;
+        committed += usize::from(matches!(outcome, Outcome::Committed(_)));
+        fates.push((what, key, outcome));
+    }
+    let columns = Columns::as_many(lab, "T", 1 + committed).await?;
+    for (what, key, outcome) in fates {
+        let word = match (columns.find(key), outcome) {
+            (Some((name, of)), _) => {
+                if *what == "evolved.integer" {
+                    lab.see("evolved.name", name);
+                }
+                word_of(what, of).map_or_else(|| of.clone(), str::to_owned)
+            }
+            (None, Outcome::Committed(_)) => "no column".to_owned(),
+            (None, outcome) => outcome.word(),
+        };
+        lab.see(what, word);
     }
     Ok(())
 }
@@ -107,10 +125,54 @@ pub(super) const LIMITS_EXPECTED: &[(&str, &str)] = &[
 ];
 
 pub(super) async fn limits(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    let token = lab.open("T", "c").await?;
+    mixed(lab).await?;
+    for (what, table, key) in [
+        ("evolution.name_with_space", "SPACE", "a b"),
+        ("evolution.name_of_umlaut", "UMLAUT", "ä"),
+        ("evolution.name_with_quote", "QUOTE", "a\"b"),
+    ] {
+        let word = added(lab, table, &[key.to_owned()]).await.map(|added| {
+            let found = added.map(|columns| columns.find(key).map(|(name, _)| name.clone()));
+            found.map_or_else(|why| why, |name| name.unwrap_or_else(no_column))
+        });
+        lab.see_part(what, word)?;
+    }
+    for (what, table, length) in [
+        ("evolution.name_of_255", "LONG", 255),
+        ("evolution.name_of_256", "LONGER", 256),
+    ] {
+        let key = "n".repeat(length);
+        let word = added(lab, table, std::slice::from_ref(&key)).await;
+        let word = word.map(|added| match added {
+            Err(why) => why,
+            Ok(columns) if columns.find(&key).is_some() => "as long".to_owned(),
+            Ok(columns) if columns.0.len() > 1 => "another name".to_owned(),
+            Ok(_) => no_column(),
+        });
+        lab.see_part(what, word)?;
+    }
+    for (what, table, count) in [
+        ("evolution.100_keys", "MANY", 100),
+        ("evolution.101_keys", "MORE", 101),
+    ] {
+        let keys: Vec<String> = (0..count).map(|key| format!("key_{key}")).collect();
+        let word = added(lab, table, &keys).await.map(|added| {
+            let count = added.map(|columns| format!("{} columns", columns.0.len() - 1));
+            count.unwrap_or_else(|why| why)
+        });
+        lab.see_part(what, word)?;
+    }
+    Ok(())
+}
+
+/// Two rows that want a column of two types.
+async fn mixed(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let rows = "{\"K\":1,\"mixed\":1}\n{\"K\":2,\"mixed\":\"x\"}\n";
-    lab.append(("T", "c"), &token, "o1", rows).await?;
-    let status = lab.committed(("T", "c"), "o1").await?;
+    let outcome = lab.row(("T", "c"), rows).await?;
+    let Outcome::Committed(status) = outcome else {
+        lab.see("evolution.rows_of_two_types", outcome.word());
+        return Ok(());
+    };
     let is_there = Columns::of(lab, "T").await?.find("mixed").is_some();
     let word = if is_there {
         "the column is there"
@@ -118,76 +180,33 @@ pub(super) async fn limits(lab: &mut Lab<'_>) -> Result<(), Broken> {
         "the column is not there yet"
     };
     lab.see("evolution.when_committed", word);
-    let count = |name: &str| status.get(name).and_then(Value::as_u64);
-    let rejected = count("rows_error_count").or_else(|| count("rows_errors"));
-    let (landed, rejected) = (
-        count("rows_inserted").unwrap_or_default(),
-        rejected.unwrap_or_default(),
-    );
-    lab.see(
-        "evolution.rows_of_two_types",
-        format!("{landed} lands, {rejected} is rejected"),
-    );
-    for (what, channel, key) in [
-        ("evolution.name_with_space", "space", "a b"),
-        ("evolution.name_of_umlaut", "umlaut", "ä"),
-        ("evolution.name_with_quote", "quote", "a\"b"),
-    ] {
-        let row = row_of(&[key.to_owned()]);
-        let word = if let Some(why) = fate(lab, channel, row).await? {
-            why
-        } else {
-            let columns = Columns::of(lab, "T").await?;
-            let found = columns.find(key);
-            found.map_or_else(|| "no column".to_owned(), |(name, _)| name.clone())
-        };
-        lab.see(what, word);
-    }
-    for (what, channel, length) in [
-        ("evolution.name_of_255", "255", 255),
-        ("evolution.name_of_256", "256", 256),
-    ] {
-        let row = row_of(&["n".repeat(length)]);
-        let word = fate(lab, channel, row).await?;
-        lab.see(what, word.unwrap_or_else(|| "as long".to_owned()));
-    }
-    for (what, channel, count) in [
-        ("evolution.100_keys", "few", 100),
-        ("evolution.101_keys", "many", 101),
-    ] {
-        let before = Columns::of(lab, "T").await?.0.len();
-        let keys: Vec<String> = (0..count).map(|key| format!("{channel}_{key}")).collect();
-        let word = if let Some(why) = fate(lab, channel, row_of(&keys)).await? {
-            why
-        } else {
-            let columns = Columns::of(lab, "T").await?.0.len();
-            format!("{} columns", columns.saturating_sub(before))
-        };
-        lab.see(what, word);
-    }
+    let word = match (status.inserted(), status.rejected()) {
+        (Some(landed), Some(rejected)) => format!("{landed} lands, {rejected} is rejected"),
+        _ => "they are committed and not counted".to_owned(),
+    };
+    lab.see("evolution.rows_of_two_types", word);
     Ok(())
 }
 
-/// A row with these keys.
-fn row_of(keys: &[String]) -> String {
+fn no_column() -> String {
+    "no column".to_owned()
+}
+
+/// Lands a row with these keys in a table of its own; the table's columns then, or how far the row gets.
+async fn added(
+    lab: &mut Lab<'_>,
+    table: &str,
+    keys: &[String],
+) -> Result<Result<Columns, String>, Broken> {
+    let create = format!("CREATE TABLE {{{table}}} (K NUMBER) ENABLE_SCHEMA_EVOLUTION = TRUE");
+    lab.sql(&create).await?;
     let fields = keys
         .iter()
         .map(|key| format!("{}:1", Value::from(key.as_str())));
-    format!("{{{}}}\n", fields.collect::<Vec<_>>().join(","))
-}
-
-/// Why a row does not commit on a new channel; none if it does.
-async fn fate(lab: &mut Lab<'_>, channel: &str, row: String) -> Result<Option<String>, Broken> {
-    let at = ("T", channel);
-    let token = lab.open(at.0, at.1).await?;
-    let answer = lab.try_append(at, &token, "o1", row).await?;
-    if !answer.is_success() {
-        return Ok(Some(format!(
-            "the request is refused: {}",
-            answer.outcome()
-        )));
-    }
-    let status = lab.settled(at, "o1").await?;
-    let is_committed = status.get("last_committed_offset_token") == Some(&Value::from("o1"));
-    Ok((!is_committed).then(|| "the channel is invalidated".to_owned()))
+    let row = format!("{{{}}}\n", fields.collect::<Vec<_>>().join(","));
+    Ok(match lab.row((table, "c"), row).await? {
+        Outcome::Committed(_) => Ok(Columns::as_many(lab, table, 1 + keys.len()).await?),
+        Outcome::Invalidated(_) => Err("the channel is invalidated".to_owned()),
+        other => Err(other.word()),
+    })
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::conformance::Broken;
-use crate::conformance::lab::{Lab, refused};
+use crate::conformance::lab::{Lab, Parts};
+use crate::conformance::sending::Outcome;
+use crate::conformance::statements::refused;
 
 pub(super) const EXPECTED: &[(&str, &str)] = &[
     ("default.sequence", "1, 2"),
@@ -24,11 +26,15 @@ async fn values(
     if let Err(why) = lab.try_sql(&create).await? {
         return Ok(Err(format!("CREATE TABLE is {}", refused(&why))));
     }
-    let token = lab.open(table, "c").await?;
-    let at = (table, "c");
-    lab.append(at, &token, "o1", "{\"K\":1}\n{\"K\":2}\n")
-        .await?;
-    lab.committed(at, "o1").await?;
+    let rows = "{\"K\":1}\n{\"K\":2}\n";
+    let inserted = match lab.row((table, "c"), rows).await? {
+        Outcome::Committed(status) => status.inserted(),
+        other => return Ok(Err(other.word())),
+    };
+    if inserted != Some(2) {
+        return Ok(Err("the rows are rejected".to_owned()));
+    }
+    lab.visible(table, 2).await?;
     let select = format!("SELECT V FROM {{{table}}} ORDER BY K");
     Ok(Ok(lab.column(&select).await?))
 }
@@ -37,64 +43,71 @@ fn are_different(values: &[String]) -> bool {
     values.iter().collect::<BTreeSet<_>>().len() == values.len()
 }
 
+/// The values, or why there are none.
+fn joined(values: Result<Vec<String>, String>) -> String {
+    values.map_or_else(|why| why, |values| values.join(", "))
+}
+
 pub(super) async fn numbers(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    let word = if let Err(why) = lab.try_sql("CREATE SEQUENCE {SEQUENCE}").await? {
-        format!("CREATE SEQUENCE is {}", refused(&why))
-    } else {
-        let found = values(lab, "NUMBERED", "NUMBER DEFAULT {SEQUENCE}.NEXTVAL").await?;
-        found.map_or_else(|why| why, |values| values.join(", "))
-    };
-    lab.see("default.sequence", word);
-    let found = values(lab, "UUIDS", "VARCHAR DEFAULT UUID_STRING()").await?;
-    let word = found.map_or_else(
-        |why| why,
-        |values| {
-            let are_long = values.iter().all(|value| value.len() == 36);
-            if are_long && are_different(&values) {
-                "36 characters each, all different".to_owned()
-            } else {
-                values.join(", ")
-            }
-        },
-    );
-    lab.see("default.uuid", word);
-    let found = values(lab, "COMPUTED", "NUMBER DEFAULT 2 * 3 + 1").await?;
-    lab.see(
-        "default.expression",
-        found.map_or_else(|why| why, |values| values.join(", ")),
-    );
+    let word = sequence(lab).await;
+    lab.see_part("default.sequence", word)?;
+    let word = values(lab, "UUIDS", "VARCHAR DEFAULT UUID_STRING()").await;
+    let word = word.map(|found| match found {
+        Ok(values) if are_different(&values) && values.iter().all(|value| value.len() == 36) => {
+            "36 characters each, all different".to_owned()
+        }
+        other => joined(other),
+    });
+    lab.see_part("default.uuid", word)?;
+    let word = values(lab, "COMPUTED", "NUMBER DEFAULT 2 * 3 + 1").await;
+    lab.see_part("default.expression", word.map(joined))?;
+    let mut parts = Parts::default();
+    parts.add(identities(lab).await)?;
+    parts.end()
+}
+
+async fn sequence(lab: &mut Lab<'_>) -> Result<String, Broken> {
+    if let Err(why) = lab.try_sql("CREATE SEQUENCE {SEQUENCE}").await? {
+        return Ok(format!("CREATE SEQUENCE is {}", refused(&why)));
+    }
+    let found = values(lab, "NUMBERED", "NUMBER DEFAULT {SEQUENCE}.NEXTVAL").await?;
+    Ok(joined(found))
+}
+
+async fn identities(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let found = values(lab, "IDENTITIES", "NUMBER AUTOINCREMENT").await?;
     let is_there = found.is_ok();
-    lab.see(
-        "identity.one_channel",
-        found.map_or_else(|why| why, |values| values.join(", ")),
-    );
+    lab.see("identity.one_channel", joined(found));
     if !is_there {
         return Ok(());
     }
-    let at = ("IDENTITIES", "d");
-    let token = lab.open(at.0, at.1).await?;
-    lab.append(at, &token, "o1", "{\"K\":3}\n{\"K\":4}\n")
-        .await?;
-    lab.committed(at, "o1").await?;
-    let all = lab.column("SELECT V FROM {IDENTITIES}").await?;
-    let word = if all.len() == 4 && are_different(&all) {
-        "all different".to_owned()
+    let rows = "{\"K\":3}\n{\"K\":4}\n";
+    let outcome = lab.row(("IDENTITIES", "d"), rows).await?;
+    if let Outcome::Committed(_) = outcome {
+        lab.visible("IDENTITIES", 4).await?;
+        let all = lab.column("SELECT V FROM {IDENTITIES}").await?;
+        let word = if are_different(&all) {
+            "all different".to_owned()
+        } else {
+            all.join(", ")
+        };
+        lab.see("identity.two_channels", word);
     } else {
-        all.join(", ")
-    };
-    lab.see("identity.two_channels", word);
-    let at = ("IDENTITIES", "e");
-    let token = lab.open(at.0, at.1).await?;
-    lab.append(at, &token, "o1", "{\"K\":5,\"V\":1000}\n")
-        .await?;
-    lab.committed(at, "o1").await?;
-    let given = lab.column("SELECT V FROM {IDENTITIES} WHERE K = 5").await?;
-    let word = match given.first().map(String::as_str) {
-        Some("1000") => "lands",
-        Some(_) => "is replaced by a number",
-        None => "is rejected",
-    };
-    lab.see("identity.given", word);
+        lab.see("identity.two_channels", outcome.word());
+    }
+    let row = "{\"K\":5,\"V\":1000}\n";
+    let outcome = lab.row(("IDENTITIES", "e"), row).await?;
+    let word = outcome.word();
+    if word == "lands" {
+        lab.visible("IDENTITIES", 5).await?;
+        let given = lab.cells("SELECT V FROM {IDENTITIES} WHERE K = 5").await?;
+        let word = match &*given {
+            "1000" => "lands",
+            _ => "is replaced by a number",
+        };
+        lab.see("identity.given", word);
+    } else {
+        lab.see("identity.given", word);
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::conformance::Broken;
 use crate::conformance::lab::Lab;
+use crate::conformance::statements::first_cell;
 
 /// Expressions, each with what is documented: a value as the SQL API shows it, or that the statement fails.
 const EXPRESSIONS: &[(&str, &str)] = &[
@@ -97,18 +98,12 @@ pub(super) fn expected(what: &str) -> Option<&'static str> {
 
 pub(super) async fn expressions(lab: &mut Lab<'_>) -> Result<(), Broken> {
     for (text, _) in EXPRESSIONS {
-        let word = match lab.try_plain_sql(*text).await? {
-            Ok(rows) => {
-                let cell = rows
-                    .rows
-                    .into_iter()
-                    .next()
-                    .and_then(|row| row.into_iter().next());
-                cell.flatten().unwrap_or_else(|| "NULL".to_owned())
-            }
+        let answer = lab.try_plain_sql(*text).await;
+        let word = answer.map(|answer| match answer {
+            Ok(rows) => first_cell(rows).unwrap_or_else(|| "no row".to_owned()),
             Err(_) => "fails".to_owned(),
-        };
-        lab.see(text, word);
+        });
+        lab.see_part(text, word)?;
     }
     Ok(())
 }

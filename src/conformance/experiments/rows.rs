@@ -1,9 +1,10 @@
 //! E9, E10, E17: rows at the edges of JSON, nulls and unknown keys.
 
-use serde_json::Value;
+use bytes::Bytes;
 
 use crate::conformance::Broken;
-use crate::conformance::lab::Lab;
+use crate::conformance::lab::{Lab, Parts, Pipe};
+use crate::conformance::sending::Outcome;
 
 pub(super) const EDGES_EXPECTED: &[(&str, &str)] = &[
     ("json.blank_line", "lands"),
@@ -26,66 +27,67 @@ const EDGES: &[(&str, &[u8])] = &[
     ("json.nan", b"{\"A\":NaN}\n"),
 ];
 
+const LANDS: &str = "lands";
 const REJECTED: &str = "is rejected";
 
-/// What became of one row on a new channel.
-async fn fate(
-    lab: &mut Lab<'_>,
-    channel: &str,
-    row: impl Into<bytes::Bytes>,
-) -> Result<String, Broken> {
-    let at = ("T", channel);
-    let token = lab.open(at.0, at.1).await?;
-    let answer = lab.try_append(at, &token, "o1", row).await?;
-    if !answer.is_success() {
-        return Ok(format!("the request is refused: {}", answer.outcome()));
+pub(super) async fn json_edges(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let rows = EDGES.iter();
+    let rows = rows.map(|(what, row)| ((Pipe::OfTable("T"), *what), Bytes::from_static(row)));
+    let outcomes = lab.each_row(&rows.collect::<Vec<_>>()).await?;
+    for ((what, _), outcome) in EDGES.iter().zip(outcomes) {
+        lab.see_part(what, outcome.map(|outcome| outcome.word()))?;
     }
-    let status = lab.committed(at, "o1").await?;
-    let count = |name: &str| status.get(name).and_then(Value::as_u64);
-    let rejected = count("rows_error_count").or_else(|| count("rows_errors"));
-    let word = match (count("rows_inserted"), rejected) {
-        (Some(1), _) => "lands",
-        (_, Some(1)) => REJECTED,
-        (Some(0), Some(0)) => "disappears",
-        _ => {
-            return Err(Broken::new(format!(
-                "the status does not count its row: {status}"
-            )));
-        }
-    };
-    Ok(word.to_owned())
+    let mut parts = Parts::default();
+    parts.add(duplicate_keys(lab).await)?;
+    parts.add(malformed(lab).await)?;
+    parts.add(null_text(lab).await)?;
+    parts.end()
 }
 
-pub(super) async fn json_edges(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    for (what, row) in EDGES {
-        let word = fate(lab, what, *row).await?;
-        lab.see(what, word);
-    }
-    let twice = fate(lab, "twice", "{\"A\":\"first\",\"A\":\"last\"}\n").await?;
-    let word = match twice.as_str() {
+async fn duplicate_keys(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let row = "{\"A\":\"first\",\"A\":\"last\"}\n";
+    let word = lab.row(("TWICE", "c"), row).await?.word();
+    let word = match &*word {
         REJECTED => "reject".to_owned(),
-        "lands" => {
-            let found = lab
-                .column("SELECT A FROM {T} WHERE A IN ('first', 'last')")
-                .await?;
-            found.join(", ")
+        LANDS => {
+            lab.visible("TWICE", 1).await?;
+            lab.cells("SELECT A FROM {TWICE}").await?
         }
-        _ => twice,
+        _ => word,
     };
     lab.see("values.duplicate_key", word);
-    let malformed = fate(lab, "malformed", "{\"A\":\n").await?;
-    let word = match malformed.as_str() {
-        REJECTED => "reject",
-        refused if refused.starts_with("the request") => "refuse_request",
-        other => other,
+    Ok(())
+}
+
+async fn malformed(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let outcome = lab.row(("T", "malformed"), "{\"A\":\n").await?;
+    let word = match &outcome {
+        Outcome::AppendRefused(answer) if answer.status == 400 => "refuse_request".to_owned(),
+        _ => outcome.word(),
+    };
+    let word = if word == REJECTED {
+        "reject".to_owned()
+    } else {
+        word
     };
     lab.see("values.malformed_row", word);
-    // A text that is kept as it is can be found again.
-    fate(lab, "null", "{\"A\":\"\\\\N\"}\n").await?;
-    let texts = lab
-        .column("SELECT COUNT(*) FROM {T} WHERE A = '\\\\N'")
-        .await?;
-    let word = if texts == ["1"] { "text" } else { "null" };
+    Ok(())
+}
+
+/// A text that is kept as it is can be found again.
+async fn null_text(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let word = lab.row(("TEXT", "c"), "{\"A\":\"\\\\N\"}\n").await?.word();
+    let word = if word == LANDS {
+        lab.visible("TEXT", 1).await?;
+        let cell = lab.cells("SELECT A FROM {TEXT}").await?;
+        match &*cell {
+            "\\N" => "text".to_owned(),
+            "NULL" => "null".to_owned(),
+            _ => cell,
+        }
+    } else {
+        word
+    };
     lab.see("values.null_text", word);
     Ok(())
 }
@@ -95,32 +97,37 @@ pub(super) async fn unknown_keys(lab: &mut Lab<'_>) -> Result<(), Broken> {
         ("values.unknown_key", "beside", "{\"A\":1,\"ZZ\":2}\n"),
         ("unknown_key.alone", "alone", "{\"ZZ\":2}\n"),
     ] {
-        let word = fate(lab, channel, row).await?;
-        let word = match word.as_str() {
-            "lands" => "ignore",
-            REJECTED => "reject",
-            other => other,
-        };
-        lab.see(what, word);
+        let outcome = lab.row(("T", channel), row).await;
+        let word = outcome.map(|outcome| match &*outcome.word() {
+            LANDS => "ignore".to_owned(),
+            REJECTED => "reject".to_owned(),
+            other => other.to_owned(),
+        });
+        lab.see_part(what, word)?;
     }
     Ok(())
 }
 
 pub(super) async fn defaults(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    let token = lab.open("T", "c").await?;
-    let rows = "{\"K\":1,\"A\":null}\n{\"K\":2}\n";
-    lab.append(("T", "c"), &token, "o1", rows).await?;
-    lab.committed(("T", "c"), "o1").await?;
-    let explicit = lab.column("SELECT A FROM {T} WHERE K = 1").await?;
-    let word = match explicit.first().map(String::as_str) {
-        Some("NULL") => "null",
-        Some("7") => "default",
-        Some(other) => other,
-        None => REJECTED,
-    };
-    lab.see("values.null_with_default", word);
-    let missing = lab.column("SELECT A FROM {T} WHERE K = 2").await?;
-    let word = missing.first().map_or(REJECTED, String::as_str);
-    lab.see("default.missing_key", word);
-    Ok(())
+    let explicit = default(lab, "explicit", "{\"K\":1,\"A\":null}\n", 1).await;
+    let word = explicit.map(|word| match &*word {
+        "NULL" => "null".to_owned(),
+        "7" => "default".to_owned(),
+        _ => word,
+    });
+    lab.see_part("values.null_with_default", word)?;
+    let missing = default(lab, "missing", "{\"K\":2}\n", 2).await;
+    lab.see_part("default.missing_key", missing)
+}
+
+/// What the column `A` of a row holds, or how far the row gets.
+async fn default(lab: &mut Lab<'_>, channel: &str, row: &str, key: u64) -> Result<String, Broken> {
+    let word = lab.row(("T", channel), row.to_owned()).await?.word();
+    if word != LANDS {
+        return Ok(word);
+    }
+    let is_there = format!("SELECT COUNT(*) FROM {{T}} WHERE K = {key}");
+    lab.at_least(&is_there, 1).await?;
+    let select = format!("SELECT A FROM {{T}} WHERE K = {key}");
+    lab.cells(&select).await
 }

@@ -1,38 +1,49 @@
 //! E20, E21, E26, E37: tables of other kinds, and what statements do to open channels.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
 use crate::conformance::Broken;
-use crate::conformance::lab::{Lab, refused};
+use crate::conformance::lab::{Lab, Parts, Pipe};
+use crate::conformance::sending::{Outcome, Patience, token_of};
+use crate::conformance::statements::refused;
+
+/// How long the rows of a replaced table's channel may take to land.
+const LATE: Duration = Duration::from_secs(60);
+/// How long a dropped table's channel may go on accepting rows.
+const SERVED: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) async fn changes(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    truncated(lab).await?;
-    replaced(lab).await?;
-    widened(lab).await?;
-    dropped(lab).await
+    let mut parts = Parts::default();
+    parts.add(truncated(lab).await)?;
+    parts.add(replaced(lab).await)?;
+    parts.add(widened(lab).await)?;
+    parts.add(dropped(lab).await)?;
+    parts.end()
 }
 
-/// Opens a channel and appends a row that is committed; the next continuation token.
+/// Opens a channel and appends a row that can be read; the next continuation token.
 async fn begun(lab: &mut Lab<'_>, table: &str) -> Result<String, Broken> {
     let token = lab.open(table, "c").await?;
     let next = lab
         .append((table, "c"), &token, "o1", "{\"A\":1}\n")
         .await?;
     lab.committed((table, "c"), "o1").await?;
+    lab.visible(table, 1).await?;
     Ok(next)
 }
 
 async fn truncated(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let next = begun(lab, "TRUNCATED").await?;
     lab.sql("TRUNCATE TABLE {TRUNCATED}").await?;
-    let answer = lab
-        .try_append(("TRUNCATED", "c"), &next, "o2", "{\"A\":2}\n")
-        .await?;
+    let at = ("TRUNCATED", "c");
+    let answer = lab.try_append(at, &next, "o2", "{\"A\":2}\n").await?;
     lab.see("truncate.append", answer.outcome());
     if answer.is_success() {
-        lab.committed(("TRUNCATED", "c"), "o2").await?;
-        let rows = lab.column("SELECT COUNT(*) FROM {TRUNCATED}").await?;
-        lab.see("truncate.rows", rows.join(","));
+        lab.committed(at, "o2").await?;
+        lab.visible("TRUNCATED", 1).await?;
+        let rows = lab.cells("SELECT COUNT(*) FROM {TRUNCATED}").await?;
+        lab.see("truncate.rows", rows);
     }
     Ok(())
 }
@@ -41,31 +52,39 @@ async fn replaced(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let next = begun(lab, "REPLACED").await?;
     lab.sql("CREATE OR REPLACE TABLE {REPLACED} (A NUMBER)")
         .await?;
-    let answer = lab.statuses("REPLACED", &["c"]).await?;
-    let body = answer.json();
-    let code = body.pointer("/channel_statuses/c/channel_status_code");
-    let code = code.and_then(Value::as_str).map(str::to_owned);
-    lab.see("replace.status", code.unwrap_or_else(|| answer.outcome()));
-    let answer = lab
-        .try_append(("REPLACED", "c"), &next, "o2", "{\"A\":2}\n")
-        .await?;
+    let at = ("REPLACED", "c");
+    // Rows are sent at once, as by a writer that has not noticed anything.
+    let answer = lab.try_append(at, &next, "o2", "{\"A\":2}\n").await?;
+    let patience = Patience::of(SERVED).with_pauses(PAUSE);
+    let word = match lab.settled_within(at, "never", patience).await? {
+        Outcome::Invalidated(status) => status.code().unwrap_or_default().to_owned(),
+        Outcome::Pending(status) => format!("{} for 30 s", status.code().unwrap_or("no code")),
+        other => other.word(),
+    };
+    lab.see("replace.status", word);
     if !answer.is_success() {
-        lab.see("tables.replaced_table", "refuse");
+        let code = answer.code().unwrap_or_default();
+        let word = if code.starts_with("ERR_CHANNEL_DOES_NOT_EXIST") {
+            "refuse".to_owned()
+        } else {
+            answer.outcome()
+        };
+        lab.see("tables.replaced_table", word);
         lab.see("replace.refusal", answer.outcome());
         return Ok(());
     }
-    // A channel that is opened afterwards lands its row; then that of the old channel would have landed as well.
-    let token = lab.open("REPLACED", "d").await?;
-    lab.append(("REPLACED", "d"), &token, "o1", "{\"A\":3}\n")
+    // A channel that is opened afterwards lands its row; then that of the old channel would soon have landed as well.
+    let at = ("REPLACED", "d");
+    let token = lab.open(at.0, at.1).await?;
+    lab.append(at, &token, "o1", "{\"A\":3}\n").await?;
+    lab.committed(at, "o1").await?;
+    lab.at_least("SELECT COUNT(*) FROM {REPLACED} WHERE A = 3", 1)
         .await?;
-    lab.committed(("REPLACED", "d"), "o1").await?;
-    let twos = lab
-        .column("SELECT COUNT(*) FROM {REPLACED} WHERE A = 2")
-        .await?;
-    let word = if twos == ["0"] {
-        "accept_and_lose"
-    } else {
-        "accept_and_land"
+    let twos = "SELECT COUNT(*) FROM {REPLACED} WHERE A = 2";
+    let patience = Patience::of(LATE).with_pauses(PAUSE);
+    let word = match lab.at_least_within(twos, 1, patience).await? {
+        0 => "accept_and_lose",
+        _ => "accept_and_land",
     };
     lab.see("tables.replaced_table", word);
     Ok(())
@@ -79,25 +98,32 @@ async fn widened(lab: &mut Lab<'_>) -> Result<(), Broken> {
     lab.see("add_column.append", answer.outcome());
     if answer.is_success() {
         lab.committed(("WIDENED", "c"), "o2").await?;
-        let value = lab.column("SELECT B FROM {WIDENED} WHERE A = 2").await?;
-        lab.see("add_column.value", value.join(","));
+        lab.visible("WIDENED", 2).await?;
+        let value = lab.cells("SELECT B FROM {WIDENED} WHERE A = 2").await?;
+        lab.see("add_column.value", value);
     }
     Ok(())
 }
 
 async fn dropped(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    let next = begun(lab, "DROPPED").await?;
+    let mut token = begun(lab, "DROPPED").await?;
     lab.sql("DROP TABLE {DROPPED}").await?;
-    let answer = lab
-        .try_append(("DROPPED", "c"), &next, "o2", "{\"A\":2}\n")
-        .await?;
+    let at = ("DROPPED", "c");
+    let mut patience = Patience::of(SERVED).with_pauses(PAUSE);
+    let answer = loop {
+        let answer = lab.try_append(at, &token, "o2", "{\"A\":2}\n").await?;
+        match token_of(&answer) {
+            Some(next) if patience.waits().await => token = next,
+            _ => break answer,
+        }
+    };
     let word = match (answer.status, answer.code()) {
         (200..300, _) => "accept_and_lose".to_owned(),
         (404, Some(code)) if code.starts_with("ERR_PIPE_DOES_NOT_EXIST") => "refuse".to_owned(),
         _ => answer.outcome(),
     };
     lab.see("tables.dropped_table", word);
-    let status = lab.statuses("DROPPED", &["c"]).await?;
+    let status = lab.statuses(at.0, &[at.1]).await?;
     lab.see("drop.status", status.outcome());
     Ok(())
 }
@@ -128,11 +154,6 @@ const KINDS: &[(&str, &str, &str)] = &[
         "table.transient",
         "TRANSIENT",
         "TRANSIENT TABLE {TRANSIENT} (A NUMBER)",
-    ),
-    (
-        "table.temporary",
-        "TEMPORARY",
-        "TEMPORARY TABLE {TEMPORARY} (A NUMBER)",
     ),
     (
         "table.clustered",
@@ -175,35 +196,22 @@ fn value_of(what: &str) -> &'static str {
 }
 
 pub(super) async fn kinds(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let mut created = Vec::new();
+    let mut rows = Vec::new();
     for (what, name, create) in KINDS {
-        let word = kind(lab, name, create, value_of(what)).await?;
-        lab.see(what, word);
+        if let Err(why) = lab.try_sql(&format!("CREATE {create}")).await? {
+            lab.see(what, format!("CREATE is {}", refused(&why)));
+            continue;
+        }
+        let row = format!("{{\"A\":{}}}\n", value_of(what));
+        created.push(*what);
+        rows.push(((Pipe::OfTable(name), "c"), row.into()));
+    }
+    let outcomes = lab.each_row(&rows).await?;
+    for (what, outcome) in created.into_iter().zip(outcomes) {
+        lab.see_part(what, outcome.map(|outcome| outcome.word()))?;
     }
     Ok(())
-}
-
-/// How far a row gets in a table of a kind.
-async fn kind(lab: &mut Lab<'_>, name: &str, create: &str, value: &str) -> Result<String, Broken> {
-    if let Err(why) = lab.try_sql(&format!("CREATE {create}")).await? {
-        return Ok(format!("CREATE is {}", refused(&why)));
-    }
-    let answer = lab.try_open(name, "c", &json!({})).await?;
-    let Some(token) = answer.field("next_continuation_token") else {
-        return Ok(format!("an open is answered {}", answer.outcome()));
-    };
-    let at = (name, "c");
-    let row = format!("{{\"A\":{value}}}\n");
-    let answer = lab.try_append(at, &token, "o1", row).await?;
-    if !answer.is_success() {
-        return Ok(format!("an append is answered {}", answer.outcome()));
-    }
-    let status = lab.settled(at, "o1").await?;
-    let field = |name: &str| status.get(name).cloned().unwrap_or_default();
-    Ok(match field("last_committed_offset_token").as_str() {
-        Some("o1") if field("rows_inserted") == 1 => "lands".to_owned(),
-        Some("o1") => "is rejected".to_owned(),
-        _ => format!("does not commit: {}", field("channel_status_code")),
-    })
 }
 
 pub(super) async fn checks(lab: &mut Lab<'_>) -> Result<(), Broken> {
@@ -213,24 +221,16 @@ pub(super) async fn checks(lab: &mut Lab<'_>) -> Result<(), Broken> {
         return Ok(());
     }
     lab.see("check.create", "created");
-    let answer = lab.try_open("T", "c", &json!({})).await?;
-    let Some(token) = answer.field("next_continuation_token") else {
-        lab.see("check.open", answer.outcome());
-        return Ok(());
-    };
     let rows = "{\"A\":1}\n{\"A\":-1}\n{\"A\":2}\n";
-    lab.append(("T", "c"), &token, "o3", rows).await?;
-    let status = lab.settled(("T", "c"), "o3").await?;
-    let field = |name: &str| status.get(name).map_or_else(String::new, Value::to_string);
-    lab.see(
-        "check.rows",
-        format!(
-            "committed {}, inserted {}, rejected {}, status {}",
-            field("last_committed_offset_token"),
-            field("rows_inserted"),
-            field("rows_error_count"),
-            field("channel_status_code")
+    let word = match lab.row(("T", "c"), rows).await? {
+        Outcome::Committed(status) => format!(
+            "committed, inserted {}, rejected {}, status {}",
+            status.field("rows_inserted"),
+            status.field("rows_error_count"),
+            status.code().unwrap_or("no code")
         ),
-    );
+        other => other.word(),
+    };
+    lab.see("check.rows", word);
     Ok(())
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::conformance::Broken;
 use crate::conformance::lab::Lab;
+use crate::conformance::statements::listed;
 
 const REJECTED: &str = "is rejected";
 
@@ -18,25 +19,39 @@ const NUMBERS: &[(&str, &str)] = &[
     ),
 ];
 
-pub(super) async fn numbers_in_variants(lab: &mut Lab<'_>) -> Result<(), Broken> {
+/// Appends rows on a channel, of which some may be rejected; waits until the others can be read, and says how many are rejected.
+async fn landed(lab: &mut Lab<'_>, rows: String) -> Result<u64, Broken> {
     let token = lab.open("T", "c").await?;
+    lab.append(("T", "c"), &token, "o1", rows).await?;
+    let status = lab.committed(("T", "c"), "o1").await?;
+    let uncounted = || Broken::new("the status does not count its rows");
+    let inserted = status.inserted().ok_or_else(uncounted)?;
+    let rejected = status.rejected().ok_or_else(uncounted)?;
+    lab.visible("T", inserted).await?;
+    Ok(rejected)
+}
+
+pub(super) async fn numbers_in_variants(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let rows = NUMBERS.iter().enumerate();
     let rows = rows.map(|(key, (_, number))| format!("{{\"K\":{key},\"V\":{number}}}\n"));
-    let rows: String = rows.collect();
-    lab.append(("T", "c"), &token, "o1", rows).await?;
-    lab.committed(("T", "c"), "o1").await?;
-    for (key, (what, _)) in NUMBERS.iter().enumerate() {
+    let rejected = landed(lab, rows.collect()).await?;
+    for (key, (what, number)) in NUMBERS.iter().enumerate() {
         let statement = format!("SELECT V FROM {{T}} WHERE K = {key}");
         let value = lab.column(&statement).await?;
         let word = match (*what, value.first().map(String::as_str)) {
-            ("values.variant_number", Some("12345678901234567890")) => "exact",
-            ("values.variant_number", Some(other)) if other.contains('e') => "double",
+            ("values.variant_number", Some(exact)) if exact == *number => "exact",
+            ("values.variant_number", Some(other)) if other.parse::<f64>().is_ok() => "double",
             (_, Some(value)) => value,
-            (_, None) => REJECTED,
+            (_, None) => missing(rejected),
         };
         lab.see(what, word);
     }
     Ok(())
+}
+
+/// What is said of a row that cannot be found.
+fn missing(rejected: u64) -> &'static str {
+    if rejected > 0 { REJECTED } else { "is missing" }
 }
 
 pub(super) const CONVERSIONS_SETUP: &[&str] = &[
@@ -177,23 +192,45 @@ pub(super) fn expected(what: &str) -> Option<&'static str> {
     found.and_then(|(.., expected)| *expected)
 }
 
+/// What is read of each column.
+const READ: &[(&str, &str)] = &[
+    ("N", "N"),
+    ("W", "W"),
+    ("F", "F"),
+    ("C", "C"),
+    ("B", "B"),
+    ("D", "D"),
+    ("T", "T"),
+    ("S", "S"),
+    ("L", "L"),
+    ("Z", "Z"),
+    ("X", "TO_VARCHAR(X, 'HEX')"),
+    ("V", "V"),
+    ("O", "O"),
+    ("R", "R"),
+];
+
 pub(super) async fn conversions(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    let token = lab.open("T", "c").await?;
     let rows = CONVERSIONS.iter().enumerate();
     let rows =
         rows.map(|(key, (_, column, json, _))| format!("{{\"K\":{key},\"{column}\":{json}}}\n"));
-    let rows: String = rows.collect();
-    lab.append(("T", "c"), &token, "o1", rows).await?;
-    lab.committed(("T", "c"), "o1").await?;
-    let columns = "K, N, W, F, C, B, D, T, S, L, Z, X, V, O, R";
-    let found = lab.sql(&format!("SELECT {columns} FROM {{T}}")).await?;
+    let rejected = landed(lab, rows.collect()).await?;
+    let items: Vec<&str> = READ.iter().map(|(_, item)| *item).collect();
+    let select = format!(
+        "SELECT K, {}, IS_NULL_VALUE(V) FROM {{T}}",
+        items.join(", ")
+    );
+    let found = lab.sql(&select).await?;
     for (key, (what, column, ..)) in CONVERSIONS.iter().enumerate() {
         let key = Some(key.to_string());
         let row = found.rows.iter().find(|row| row.first() == Some(&key));
-        let place = columns.split(", ").position(|name| name == *column);
-        let cell = row.zip(place).and_then(|(row, place)| row.get(place));
+        let place = READ.iter().position(|(name, _)| name == column);
+        let cell = row.zip(place).and_then(|(row, place)| row.get(place + 1));
+        let is_json_null = row.and_then(|row| row.last()?.as_deref()) == Some("true");
         let cell = match cell {
-            None => REJECTED.to_owned(),
+            None => missing(rejected).to_owned(),
+            // A JSON null may be shown as a SQL NULL is.
+            Some(_) if is_json_null => "null".to_owned(),
             Some(None) => "NULL".to_owned(),
             Some(Some(text)) if ["V", "O", "R"].contains(column) => compact(text),
             Some(Some(text)) => text.clone(),
@@ -211,24 +248,44 @@ pub(super) async fn zones(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let shown = lab
         .sql("SHOW PARAMETERS LIKE 'TIMEZONE' IN ACCOUNT")
         .await?;
-    let place = shown.columns.iter().position(|column| column == "value");
-    let zone = place.and_then(|place| shown.rows.first()?.get(place)?.clone());
+    let zone = listed(&shown, "value").and_then(|values| values.into_iter().next());
     let zone = zone.ok_or_else(|| Broken::new("SHOW PARAMETERS has no value for TIMEZONE"))?;
-    let is_utc = ["UTC", "Etc/UTC"].contains(&zone.as_str());
-    lab.see("zone.of_account", zone);
-    let token = lab.open("T", "c").await?;
+    lab.see("zone.of_account", &*zone);
     let row = format!("{{\"K\":1,\"N\":{INSTANT},\"L\":\"{WALL}\"}}\n");
-    lab.append(("T", "c"), &token, "o1", row).await?;
-    lab.committed(("T", "c"), "o1").await?;
-    for (what, column) in [("values.integer_zone", "N"), ("values.text_zone", "L")] {
-        let statement = format!("SELECT {column} FROM {{T}} WHERE K = 1");
-        let value = lab.column(&statement).await?;
-        let seconds = value.first().and_then(|text| text.split('.').next());
-        let word = match seconds {
-            _ if is_utc => "the account's zone is UTC, so the two cannot be told apart",
-            None => REJECTED,
-            Some(INSTANT) => "utc",
-            Some(_) => "account",
+    let rejected = landed(lab, row).await?;
+    let zone = zone.replace('\'', "''");
+    let wall = format!("'{WALL}'::TIMESTAMP_NTZ");
+    for (what, told, column, of_account) in [
+        (
+            "values.integer_zone",
+            "zone.integer",
+            "N",
+            format!("CONVERT_TIMEZONE('UTC', '{zone}', {wall})"),
+        ),
+        (
+            "values.text_zone",
+            "zone.text",
+            "L",
+            format!("CONVERT_TIMEZONE('{zone}', 'UTC', {wall})"),
+        ),
+    ] {
+        let select = format!("SELECT {column}, {of_account} FROM {{T}} WHERE K = 1");
+        let rows = lab.sql(&select).await?;
+        let cells = rows.rows.into_iter().next().unwrap_or_default();
+        let seconds = cells.into_iter().map(|cell| {
+            let cell = cell?;
+            cell.split('.').next().map(str::to_owned)
+        });
+        let seconds: Vec<Option<String>> = seconds.collect();
+        let word = match seconds.as_slice() {
+            [Some(_), Some(account)] if account == INSTANT => {
+                lab.see(told, "not asked: the account's time zone is UTC");
+                continue;
+            }
+            [Some(seen), _] if seen == INSTANT => "utc",
+            [Some(seen), Some(account)] if seen == account => "account",
+            [Some(seen), _] => seen,
+            _ => missing(rejected),
         };
         lab.see(what, word);
     }

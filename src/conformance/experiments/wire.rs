@@ -10,8 +10,9 @@ use crate::conformance::service::{Answer, Request};
 pub(super) async fn elastic(lab: &mut Lab<'_>) -> Result<(), Broken> {
     // The pipe comes into being with a channel.
     lab.open("T", "c").await?;
+    lab.known(("T", "c")).await?;
     let before = lab.status("T", "ELASTIC").await?;
-    let word = if before.is_null() {
+    let word = if before.is_absent() {
         "absent"
     } else {
         "present"
@@ -46,11 +47,11 @@ fn place_of_code(answer: &Answer) -> &'static str {
 }
 
 pub(super) async fn errors(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    lab.open("T", "c").await?;
     let path = lab.path(false, "pipes/NO_SUCH_PIPE/channels/c");
     let request = Request::new(Method::PUT, path).json(&json!({}));
     let unknown_pipe = lab.service.ingest(&request).await?;
     lab.see("error.unknown_pipe", unknown_pipe.outcome());
-    lab.open("T", "c").await?;
     let at = ("T", "no-such-channel");
     let unknown_channel = lab.try_append(at, "0_1", "o1", "{\"A\":1}\n").await?;
     lab.see("error.unknown_channel", unknown_channel.outcome());
@@ -62,9 +63,9 @@ pub(super) async fn errors(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let unknown_path = lab.service.ingest(&Request::get(path)).await?;
     lab.see("error.unknown_path", unknown_path.outcome());
     let word = match (place_of_code(&unknown_pipe), place_of_code(&malformed)) {
-        ("error_code", "code") => "by_status",
-        (one, other) if one == other => one,
-        (one, other) => return Err(Broken::new(format!("codes are in {one} and in {other}"))),
+        ("error_code", "code") => "by_status".to_owned(),
+        (one, other) if one == other => one.to_owned(),
+        (one, other) => format!("{one} of a 404, {other} of a 400"),
     };
     lab.see("wire.error_body", word);
     Ok(())
@@ -75,24 +76,21 @@ pub(super) async fn status(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let rows = "{\"A\":1}\n{\"A\":\"none\"}\n";
     lab.append(("T", "c"), &token, "o1", rows).await?;
     let status = lab.committed(("T", "c"), "o1").await?;
-    if let Some(word) = status.get("channel_status_code").and_then(Value::as_str) {
-        lab.see("wire.healthy_status", word);
-    }
+    lab.see("wire.healthy_status", status.code().unwrap_or("none"));
     let names = ["rows_error_count", "rows_errors"];
-    let name = names.into_iter().find(|name| status.get(*name).is_some());
+    let name = names.into_iter().find(|name| !status.field(name).is_null());
     lab.see("wire.error_counter", name.unwrap_or("none"));
     lab.see(
         "wire.error_timestamp",
-        match status.get("last_error_timestamp") {
-            Some(Value::Number(_)) => "milliseconds",
-            Some(Value::String(_)) => "text",
+        match status.field("last_error_timestamp") {
+            Value::Number(_) => "milliseconds",
+            Value::String(_) => "text",
             _ => "none",
         },
     );
-    let count = |name: &str| {
-        status
-            .get(name)
-            .map_or_else(|| "-".to_owned(), Value::to_string)
+    let count = |name: &str| match status.field(name) {
+        Value::Null => "-".to_owned(),
+        count => count.to_string(),
     };
     lab.see(
         "status.counters",
@@ -111,42 +109,75 @@ pub(super) async fn status(lab: &mut Lab<'_>) -> Result<(), Broken> {
     Ok(())
 }
 
-/// A row of exactly this many bytes, which the column is too short for: it is rejected and costs nothing.
-fn row_of(bytes: usize) -> String {
+const DECIMAL: usize = 4_000_000;
+const BINARY: usize = 4 << 20;
+const ROW_BYTES: usize = 100_000;
+/// How many rows the two bodies of E8 have.
+pub(super) const LONG_BODIES_ROWS: u32 = 81;
+
+/// Rows of exactly this many bytes together, which the column is too short for: they are rejected and cost nothing.
+fn rows_of(bytes: usize) -> String {
     let frame = "{\"A\":\"\"}\n".len();
-    format!(
-        "{{\"A\":\"{}\"}}\n",
-        "x".repeat(bytes.saturating_sub(frame))
+    let mut rows = String::with_capacity(bytes);
+    while rows.len() < bytes {
+        let left = bytes - rows.len();
+        let row = if left < 2 * ROW_BYTES {
+            left
+        } else {
+            ROW_BYTES
+        };
+        let text = "x".repeat(row.saturating_sub(frame));
+        rows += &["{\"A\":\"", &text, "\"}\n"].concat();
+    }
+    rows
+}
+
+/// What a long body is answered: whether it is taken, or a word if that is not what the answer is about.
+async fn long_body(
+    lab: &mut Lab<'_>,
+    channel: &str,
+    bytes: usize,
+) -> Result<(Result<bool, String>, Option<Answer>), Broken> {
+    let at = ("T", channel);
+    let token = lab.open(at.0, at.1).await?;
+    Ok(
+        match lab.try_append(at, &token, "o1", rows_of(bytes)).await {
+            Ok(answer) => {
+                let word = match answer.status {
+                    200..300 => Ok(true),
+                    400 | 413 => Ok(false),
+                    _ => Err(answer.outcome()),
+                };
+                (word, Some(answer))
+            }
+            Err(why) if why.is_last => return Err(why),
+            Err(_) => (Err("the connection breaks".to_owned()), None),
+        },
     )
 }
 
 pub(super) async fn long_bodies(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    const DECIMAL: usize = 4_000_000;
-    const BINARY: usize = 4 << 20;
-    let token = lab.open("T", "c").await?;
-    let at = ("T", "c");
-    let beyond_decimal = lab
-        .try_append(at, &token, "o1", row_of(DECIMAL + 1))
-        .await?;
-    let next = beyond_decimal
-        .field("next_continuation_token")
-        .unwrap_or(token);
-    let beyond_binary = lab.try_append(at, &next, "o2", row_of(BINARY + 1)).await?;
-    let word = match (beyond_decimal.is_success(), beyond_binary.is_success()) {
-        (true, false) => BINARY.to_string(),
-        (false, false) => DECIMAL.to_string(),
-        _ => "more".to_owned(),
+    let (beyond_decimal, _) = long_body(lab, "decimal", DECIMAL + 1).await?;
+    let (beyond_binary, answer) = long_body(lab, "binary", BINARY + 1).await?;
+    let word = match (beyond_decimal, beyond_binary) {
+        (Ok(true), Ok(false)) => BINARY.to_string(),
+        (Ok(false), Ok(false)) => DECIMAL.to_string(),
+        (Ok(true), Ok(true)) => "more".to_owned(),
+        (Ok(false), Ok(true)) => "the longer of two bodies is taken alone".to_owned(),
+        (Err(word), _) | (_, Err(word)) => word,
     };
     lab.see("wire.max_body", word);
-    if !beyond_binary.is_success() {
-        lab.see("wire.oversized_body", beyond_binary.status.to_string());
-        lab.see("body.refusal", beyond_binary.outcome());
+    let refusal = answer.filter(|answer| !answer.is_success());
+    if let Some(answer) = refusal {
+        lab.see("wire.oversized_body", answer.status.to_string());
+        lab.see("body.refusal", answer.outcome());
     }
     Ok(())
 }
 
 pub(super) async fn many_names(lab: &mut Lab<'_>) -> Result<(), Broken> {
     lab.open("T", "c").await?;
+    lab.known(("T", "c")).await?;
     let answer = lab.statuses("T", &[]).await?;
     lab.see("status.no_names", answer.outcome());
     let answer = lab.statuses("T", &["c", "c", "d"]).await?;
@@ -193,4 +224,21 @@ pub(super) async fn pipe_info(lab: &mut Lab<'_>) -> Result<(), Broken> {
         format.unwrap_or_else(|| "none".to_owned()),
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BINARY, DECIMAL, LONG_BODIES_ROWS, rows_of};
+
+    #[test]
+    fn long_bodies_have_exactly_their_length_and_many_rows() {
+        let mut rows = 0;
+        for bytes in [DECIMAL + 1, BINARY + 1] {
+            let body = rows_of(bytes);
+            assert_eq!(body.len(), bytes);
+            assert!(body.ends_with("\"}\n"));
+            rows += body.lines().count();
+        }
+        assert_eq!(usize::try_from(LONG_BODIES_ROWS), Ok(rows));
+    }
 }
