@@ -8,7 +8,7 @@ use crate::conformance::sending::{Outcome, Patience, token_of};
 use crate::conformance::statements::refused;
 
 /// How long the rows of a replaced table's channel may take to land.
-const LATE: Duration = Duration::from_secs(60);
+const LATE: Duration = Duration::from_secs(30);
 /// How long a dropped table's channel may go on accepting rows.
 const SERVED: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(5);

@@ -143,11 +143,16 @@ fn the_information_schema_lists_tables_and_columns() {
         "CREATE TABLE DB.S.T (ID NUMBER(10,2) NOT NULL, NAME VARCHAR(20) DEFAULT 'x', N NUMBER IDENTITY, AT TIMESTAMP_LTZ, V VARIANT);
          CREATE TABLE DB.OTHER.\"t\" (A DATE);
          CREATE TABLE ELSE.S.T (A DATE);
+         CREATE TABLE \"db\".S.B (A BINARY(7), C VARCHAR(20), D VARCHAR);
          INSERT INTO DB.S.T (ID) VALUES (1), (2);",
     );
     for (query, wanted) in [
         (
-            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ROW_COUNT, COMMENT FROM INFORMATION_SCHEMA.TABLES ORDER BY 1",
+            "SELECT CHARACTER_MAXIMUM_LENGTH FROM \"db\".INFORMATION_SCHEMA.COLUMNS ORDER BY ORDINAL_POSITION",
+            json!([["7"], ["20"], ["16777216"]]),
+        ),
+        (
+            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ROW_COUNT, COMMIT_ACTION FROM INFORMATION_SCHEMA.TABLES ORDER BY 1",
             json!([["OTHER", "t", "BASE TABLE", "0", null], ["S", "T", "BASE TABLE", "2", null]]),
         ),
         (
@@ -168,6 +173,13 @@ fn the_information_schema_lists_tables_and_columns() {
     ] {
         assert_eq!(data(&client, query), wanted, "{query}");
     }
-    let (status, _, _) = refused(&client, "SELECT 1 FROM INFORMATION_SCHEMA.VIEWS");
-    assert_eq!(status, 422);
+    for query in [
+        "SELECT 1 FROM INFORMATION_SCHEMA.VIEWS",
+        "SELECT 1 FROM NOWHERE.INFORMATION_SCHEMA.TABLES",
+        "SELECT COMMENT FROM INFORMATION_SCHEMA.TABLES",
+        "SELECT COLUMN_DEFAULT FROM INFORMATION_SCHEMA.COLUMNS",
+    ] {
+        let (status, _, _) = refused(&client, query);
+        assert_eq!(status, 422, "{query}");
+    }
 }
