@@ -91,9 +91,9 @@ async fn an_account_in_utc_is_not_asked_about_zones() {
     let report = account.run(&account.options().only(["E14"])).await;
     assert!(report.is_as_expected(), "{report}");
     assert!(report.finding("values.text_zone").is_none(), "{report}");
-    let told = words(&report, "zone.text");
-    assert!(told.iter().all(|word| word.contains("UTC")), "{report}");
-    assert_eq!(told.len(), 2);
+    let seen = words(&report, "zone.text");
+    assert!(seen.iter().all(|word| word.contains("UTC")), "{report}");
+    assert_eq!(seen.len(), 2);
 }
 
 #[test]

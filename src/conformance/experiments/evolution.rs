@@ -22,7 +22,7 @@ pub(super) const TYPES_EXPECTED: &[(&str, &str)] = &[
 ];
 pub(super) const KEYS_COUNT: u32 = 11;
 
-/// The keys, each in a row of its own, with the question that its type answers.
+/// The keys, one for each row, with the question that its type answers.
 const KEYS: &[(&str, &str, &str)] = &[
     ("evolved.integer", "integer_1", "42"),
     ("evolution.fraction", "fraction_1", "0.99"),
@@ -89,7 +89,7 @@ pub(super) async fn types(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let mut committed = 0;
     let mut fates = Vec::new();
     for (what, key, value) in KEYS {
-        // A row of its own, and a channel of its own: a key that is refused leaves the others.
+        // Each key has its row and its channel, so that the others go on if one is refused.
         let row = format!("{{\"K\":1,\"{key}\":{value}}}\n");
         let outcome = lab.row(("T", key), row).await?;
         committed += usize::from(matches!(outcome, Outcome::Committed(_)));
@@ -192,7 +192,7 @@ fn no_column() -> String {
     "no column".to_owned()
 }
 
-/// Lands a row with these keys in a table of its own; the table's columns then, or how far the row gets.
+/// Creates a table and lands a row with these keys in it; the table's columns then, or how far the row gets.
 async fn added(
     lab: &mut Lab<'_>,
     table: &str,

@@ -45,7 +45,7 @@ pub(super) async fn counters(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let word = |after: &Status| {
         let after = counts(after);
         if after.is_empty() {
-            "not told"
+            "not in the status"
         } else if after.iter().all(|count| *count == 0) {
             "zero"
         } else if after == counts(&before) {

@@ -255,7 +255,7 @@ pub(super) async fn zones(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let rejected = landed(lab, row).await?;
     let zone = zone.replace('\'', "''");
     let wall = format!("'{WALL}'::TIMESTAMP_NTZ");
-    for (what, told, column, of_account) in [
+    for (what, not_asked, column, of_account) in [
         (
             "values.integer_zone",
             "zone.integer",
@@ -279,7 +279,7 @@ pub(super) async fn zones(lab: &mut Lab<'_>) -> Result<(), Broken> {
         let seconds: Vec<Option<String>> = seconds.collect();
         let word = match seconds.as_slice() {
             [Some(_), Some(account)] if account == INSTANT => {
-                lab.see(told, "not asked: the account's time zone is UTC");
+                lab.see(not_asked, "not asked: the account's time zone is UTC");
                 continue;
             }
             [Some(seen), _] if seen == INSTANT => "utc",
