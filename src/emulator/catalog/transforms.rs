@@ -1,13 +1,36 @@
 //! The expressions of a pipe's select, as the catalog knows them: what computes them is above it.
 
+use std::cell::Cell as Shared;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::cell::Cell;
 use super::coercion::DataType;
 use super::row_error::RowError;
 use super::sequences::Sequence;
+
+/// How long the programs may compute for the rows of a commit: everybody waits meanwhile.
+pub(crate) const MOST_OF_COMMIT: Duration = Duration::from_secs(5);
+
+thread_local! {
+    /// When the programs that compute on this thread are given up.
+    static END: Shared<Option<Instant>> = const { Shared::new(None) };
+}
+
+/// Lands rows on this thread, whose values may be computed until `end`.
+pub(crate) fn until<T>(end: Instant, land: impl FnOnce() -> T) -> T {
+    let before = END.replace(Some(end));
+    let landed = land();
+    END.set(before);
+    landed
+}
+
+/// When the programs that compute on this thread are given up.
+#[cfg(feature = "emulator-server")]
+pub(crate) fn end() -> Option<Instant> {
+    END.get()
+}
 
 /// Computes the values of a select list.
 pub(crate) trait Program: fmt::Debug + Send + Sync {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +11,7 @@ use memchr::memchr;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::row_error::RowError;
 use crate::emulator::catalog::tables::{Pipe, Table};
+use crate::emulator::catalog::transforms::{MOST_OF_COMMIT, until};
 use crate::emulator::messages::body;
 use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, RejectedRow};
 
@@ -161,11 +162,12 @@ fn land_all(pieces: &[Piece<'_>], destination: Destination<'_>, names: &Names) -
         most => thread::available_parallelism().map_or(0, |cores| most.min(cores.get()) - 1),
     };
     let queue = Mutex::new(pieces.iter().enumerate());
+    let end = Instant::now() + MOST_OF_COMMIT;
     let work = || {
         let next = || queue.lock().ok()?.next();
         let pieces = std::iter::from_fn(next);
         let landed = pieces.map(|(position, piece)| (position, piece.land(destination, names)));
-        landed.collect::<Vec<_>>()
+        until(end, || landed.collect::<Vec<_>>())
     };
     let mut landed = thread::scope(|scope| {
         // A thread that the system refuses is not needed: this one takes all pieces that are left.

@@ -13,6 +13,7 @@ use super::compiler::scalar_names::SCALARS;
 use super::compiler::state::{Compiler, Settings, Slot};
 use super::compiler::types::{TEXT, Type, Typed};
 use super::failure::Failure;
+use super::functions::deadline::Deadline;
 use super::functions::raised::Raised;
 use super::functions::{arguments, moments, numbers, scalars, volatile};
 use super::names::Context;
@@ -318,8 +319,7 @@ impl Compiled {
 
 fn opened() -> rusqlite::Result<Connection> {
     let connection = Connection::open_in_memory()?;
-    // Patterns are those of the pipe, and rows are small: a comparison needs no end.
-    scalars::register(&connection, None)?;
+    scalars::register(&connection, Deadline::Commit)?;
     Ok(connection)
 }
 

@@ -1,10 +1,11 @@
 //! Rows that land through pipes whose select list computes.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::Catalog;
+use crate::emulator::catalog::transforms::until;
 use crate::types::answers::Answers;
 
 const DDL: &str = r#"
@@ -182,5 +183,41 @@ fn rows_for_which_the_condition_is_not_true_are_left_out() {
     ] {
         let said = catalog.apply_ddl(&create("Q", filter)).unwrap_err();
         assert!(said.message.contains(why), "{filter}: {said}");
+    }
+}
+
+#[test]
+fn a_pattern_is_a_constant_and_the_search_for_it_ends_with_its_commit() {
+    let mut catalog = Catalog::default();
+    catalog
+        .apply_ddl("CREATE TABLE DB.S.T (A VARCHAR);")
+        .unwrap();
+    let create = |item: &str| {
+        format!(
+            "CREATE OR REPLACE PIPE DB.S.P AS COPY INTO DB.S.T FROM (SELECT {item} FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')));"
+        )
+    };
+    for item in [
+        "IFF($1:a LIKE $1:p, 'x', 'y')",
+        "IFF($1:a ILIKE 'a' || $1:p::VARCHAR, 'x', 'y')",
+        "REGEXP_REPLACE($1:a, $1:p)",
+    ] {
+        let why = catalog.apply_ddl(&create(item)).unwrap_err();
+        assert!(why.message.contains("not a constant"), "{item}: {why}");
+    }
+    let row = format!(r#"{{"a":"{}"}}"#, "a".repeat(200_000));
+    for (item, function) in [
+        ("REGEXP_REPLACE($1:a, 'a')", "REGEXP_REPLACE"),
+        ("IFF($1:a LIKE '%ab', 'x', 'y')", "LIKE"),
+        ("IFF($1:a ILIKE '%ab', 'x', 'y')", "ILIKE"),
+    ] {
+        catalog.apply_ddl(&create(item)).unwrap();
+        let pipe = catalog.pipe(&ObjectName::new("DB", "S", "P")).unwrap();
+        let table = catalog.table(&pipe.table).unwrap();
+        let land = || table.land(&pipe, &row, SystemTime::UNIX_EPOCH);
+        let now = Instant::now();
+        let why = until(now, land).unwrap_err().to_string();
+        assert!(why.contains(&format!("{function} that takes")), "{why}");
+        assert!(until(now + Duration::from_secs(3600), land).is_ok());
     }
 }

@@ -19,6 +19,7 @@ use crate::emulator::sql::compiler::queries::QUERY;
 use crate::emulator::sql::compiler::scopes::Output;
 use crate::emulator::sql::compiler::state::{Compiler, Known, Settings};
 use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::deadline::Deadline;
 use crate::emulator::sql::functions::raised::Raised;
 use crate::emulator::sql::functions::scalars::{self, PREFIX};
 use crate::emulator::storage::row_snapshot::RowSnapshot;
@@ -35,7 +36,6 @@ const NATIVE: &[&str] = &[
     "lag",
     "last_value",
     "lead",
-    "like",
     "ltrim",
     "max",
     "min",
@@ -189,7 +189,7 @@ fn fenced(
         connection.set_limit(limit, most)?;
     }
     connection.progress_handler(STEPS, Some(move || Instant::now() >= end))?;
-    scalars::register(&connection, Some(end))?;
+    scalars::register(&connection, Deadline::Statement(end))?;
     connection.authorizer(Some(move |context: AuthContext<'_>| {
         authorize(context, &readable)
     }))?;

@@ -192,7 +192,14 @@ fn regular_expressions_are_refused_where_their_match_is_not_documented() {
         ("REGEXP_SUBSTR('abc', 'b', 9)", "position 9"),
         ("REGEXP_SUBSTR('abc', 'b', 1, 0)", "occurrence"),
         ("REGEXP_INSTR('abc', 'b', 1, 1, 2)", "option"),
-        ("REGEXP_REPLACE('abc', '(x)|b', '\\\\1')", "group 1"),
+        ("REGEXP_REPLACE('abc', '(x)|b', '\\\\1')", "with |"),
+        ("REGEXP_REPLACE('abc', '(x)?b', '\\\\1')", "group 1"),
+        (
+            "REGEXP_SUBSTR('abcd', '(a|ab)(c|bcd)(d*)', 1, 1, 'e', 1)",
+            "with |",
+        ),
+        ("REGEXP_SUBSTR('abab', '((a)b)+', 1, 1, 'e')", "repeated"),
+        ("REGEXP_SUBSTR('abc', '\\\\Bc', 2)", "\\B in a search"),
         ("REGEXP_REPLACE('abc', 'b', '\\\\1')", "replacement"),
         ("REGEXP_REPLACE('abc', 'b', '\\\\\\\\')", "replacement"),
         (

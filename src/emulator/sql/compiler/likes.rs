@@ -41,15 +41,17 @@ impl Compiler<'_> {
                 "{like}: write NOT before the text that is compared"
             )));
         }
-        let text = self.compared_text(expr, ignores_case)?;
+        let typed = self.expression(expr)?;
+        let text = self.text_argument("LIKE", typed)?;
         let escape = match escape_char {
             Some(escape) => {
                 let typed = self.expression(escape)?;
-                format!(" ESCAPE {}", self.text_argument("ESCAPE", typed)?)
+                format!(",{}", self.text_argument("ESCAPE", typed)?)
             }
             None => String::new(),
         };
-        let not = if *negated { " NOT" } else { "" };
+        let not = if *negated { "NOT " } else { "" };
+        let function = if ignores_case { "sf_ilike" } else { "sf_like" };
         let mut comparisons = Vec::with_capacity(patterns.all.len());
         for pattern in patterns.all {
             if patterns.between.is_some() && !matches!(pattern, Expr::Value(_)) {
@@ -63,26 +65,25 @@ impl Compiler<'_> {
                     "{like}: the patterns of several are texts"
                 )));
             }
-            let pattern = self.text_argument("LIKE", typed)?;
-            let pattern = cased(&pattern, ignores_case);
-            comparisons.push(format!("({text}{not} LIKE {pattern}{escape})"));
+            let pattern = self.pattern_argument("LIKE", typed)?;
+            comparisons.push(format!("({not}{function}({text},{pattern}{escape}))"));
         }
         let comparisons = comparisons.join(patterns.between.unwrap_or_default());
         Ok(Typed::boolean(format!("({comparisons})")))
     }
 
-    fn compared_text(&mut self, expr: &Expr, ignores_case: bool) -> Result<String, Failure> {
-        let typed = self.expression(expr)?;
-        let text = self.text_argument("LIKE", typed)?;
-        Ok(cased(&text, ignores_case))
-    }
-}
-
-fn cased(sql: &str, ignores_case: bool) -> String {
-    if ignores_case {
-        format!("sf_lower({sql})")
-    } else {
-        sql.to_owned()
+    /// The SQL of a pattern. That of a pipe is a constant, because comparing with what a row says could take minutes.
+    pub(crate) fn pattern_argument(
+        &mut self,
+        name: &str,
+        pattern: Typed,
+    ) -> Result<String, Failure> {
+        if self.settings.of_pipe.is_some() && pattern.constant.is_none() {
+            return Err(Failure::unsupported(format!(
+                "{name} in a pipe with a pattern that is not a constant"
+            )));
+        }
+        self.text_argument(name, pattern)
     }
 }
 

@@ -45,8 +45,9 @@ impl Compiler<'_> {
         }
         let mut given = arguments.into_iter();
         let mut written = Vec::with_capacity(most);
-        for argument in given.by_ref().take(2) {
-            written.push(self.text_argument(name, argument)?);
+        if let (Some(text), Some(pattern)) = (given.next(), given.next()) {
+            written.push(self.text_argument(name, text)?);
+            written.push(self.pattern_argument(name, pattern)?);
         }
         for argument in optional {
             written.push(match (argument, given.next()) {

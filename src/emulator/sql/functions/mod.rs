@@ -3,6 +3,7 @@
 pub(crate) mod aggregates;
 pub(crate) mod arguments;
 mod arrays;
+pub(crate) mod deadline;
 mod encodings;
 mod flattening;
 pub(crate) mod floats;

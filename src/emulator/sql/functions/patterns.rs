@@ -1,30 +1,39 @@
-//! LIKE, REPLACE and TRIM, whose time grows with what they are given, and no faster. SQLite looks at the clock between its steps
-//! only, so a function that takes hours in a single step would take them whatever the time limit is.
+//! LIKE and ILIKE, and REPLACE and TRIM, whose time grows with what they are given, and no faster, unlike that of SQLite's functions.
 
 use std::collections::BTreeSet;
 use std::str::Chars;
-use std::time::Instant;
 
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ffi};
 
+use super::arguments;
+use super::deadline::Deadline;
+use super::raised::Raised;
+use super::scalars::raised;
+use super::texts::change_case;
+
 /// How many steps of a comparison go by between two looks at the clock.
 const STEPS: usize = 100_000;
+/// How many steps a comparison may take in a pipe, whatever the clock says.
+const MOST_STEPS_OF_ROW: usize = 1 << 26;
 
-/// Puts functions that end in time in the place of those of SQLite that do not: by `end`, and with texts of at most
-/// `most_bytes`.
-pub(crate) fn replace_slow(
+/// Makes LIKE and ILIKE known to a connection, and puts functions that end in time in the place of those of SQLite that do not.
+/// Texts have at most `most_bytes`.
+pub(crate) fn register(
     connection: &Connection,
-    end: Option<Instant>,
+    deadline: Deadline,
     most_bytes: usize,
 ) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
         | FunctionFlags::SQLITE_INNOCUOUS;
-    for arguments in [2, 3] {
-        connection
-            .create_scalar_function("like", arguments, flags, move |context| like(context, end))?;
+    for (function, ignores_case) in [("sf_like", false), ("sf_ilike", true)] {
+        for arguments in [2, 3] {
+            connection.create_scalar_function(function, arguments, flags, move |context| {
+                like(context, ignores_case, deadline)
+            })?;
+        }
     }
     connection.create_scalar_function("replace", 3, flags, move |context| {
         replace(context, most_bytes)
@@ -99,34 +108,72 @@ fn replace(context: &Context<'_>, most_bytes: usize) -> rusqlite::Result<Option<
     Ok(Some(replaced))
 }
 
-/// `text LIKE pattern ESCAPE escape`, whose arguments come as pattern, text and escape. The case matters.
-fn like(context: &Context<'_>, end: Option<Instant>) -> rusqlite::Result<Option<bool>> {
-    let escape = text(context, 2);
-    if context.len() == 3 && escape.is_none() {
+/// `f(text, pattern[, escape])`, which is NULL where an argument is.
+fn like(
+    context: &Context<'_>,
+    ignores_case: bool,
+    deadline: Deadline,
+) -> rusqlite::Result<Option<bool>> {
+    if (0..context.len()).any(|at| context.get_raw(at) == ValueRef::Null) {
         return Ok(None);
     }
-    let (Some(pattern), Some(text)) = (text(context, 0), text(context, 1)) else {
-        return Ok(None);
+    let argument = |at| arguments::text(context, at).map_err(raised);
+    let (text, pattern) = (argument(0)?, argument(1)?);
+    let escape = match context.len() {
+        3 => Some(argument(2)?),
+        _ => None,
+    };
+    let mut pieces = pieces(pattern, escape).map_err(raised)?;
+    let mut lower = None;
+    if ignores_case {
+        for piece in &mut pieces {
+            if let Piece::Is(letter) = piece {
+                *letter = lower_case(*letter).map_err(raised)?;
+            }
+        }
+        lower = Some(change_case(text, false).map_err(raised)?);
+    }
+    let name = if ignores_case { "ILIKE" } else { "LIKE" };
+    let is_given_up = |steps| {
+        let is_too_far = matches!(deadline, Deadline::Commit) && steps >= MOST_STEPS_OF_ROW;
+        is_too_far || deadline.is_over()
+    };
+    matches(&pieces, lower.as_deref().unwrap_or(text), is_given_up)
+        .map(Some)
+        .ok_or_else(|| deadline.stopped(name))
+}
+
+/// The parts of a pattern.
+fn pieces(pattern: &str, escape: Option<&str>) -> Result<Vec<Piece>, Raised> {
+    let escape = match escape.map(|escape| (escape, escape.chars().next())) {
+        None => None,
+        Some((escape, Some(only))) if escape.len() == only.len_utf8() => Some(only),
+        Some((other, _)) => {
+            return Err(Raised::unsupported(format!(
+                "ESCAPE '{other}', which is not one character"
+            )));
+        }
     };
     let mut pieces = Vec::new();
     let mut rest = pattern.chars();
     while let Some(sign) = rest.next() {
-        let is_escape = |escape: &str| escape.chars().eq([sign]);
         pieces.push(match sign {
-            _ if escape.as_deref().is_some_and(is_escape) => match rest.next() {
-                Some(literal) => Piece::Is(literal),
-                None => return Ok(Some(false)),
-            },
+            _ if escape == Some(sign) => Piece::Is(rest.next().ok_or_else(|| {
+                Raised::unsupported(format!(
+                    "the pattern '{pattern}', which ends with its escape"
+                ))
+            })?),
             '%' => Piece::Any,
             '_' => Piece::One,
             literal => Piece::Is(literal),
         });
     }
-    matches(&pieces, &text, || {
-        end.is_some_and(|end| Instant::now() >= end)
-    })
-    .map(Some)
-    .ok_or_else(|| failure(ffi::SQLITE_INTERRUPT))
+    Ok(pieces)
+}
+
+fn lower_case(letter: char) -> Result<char, Raised> {
+    let lower = change_case(letter.encode_utf8(&mut [0; 4]), false)?;
+    Ok(lower.chars().next().unwrap_or(letter))
 }
 
 /// A part of a pattern.
@@ -137,13 +184,13 @@ enum Piece {
     Any,
 }
 
-/// Whether a text matches a pattern; `None` after the deadline.
-fn matches(mut pieces: &[Piece], text: &str, too_late: impl Fn() -> bool) -> Option<bool> {
+/// Whether a text matches a pattern; `None` if the comparison is given up after so many steps.
+fn matches(mut pieces: &[Piece], text: &str, is_given_up: impl Fn(usize) -> bool) -> Option<bool> {
     let mut rest = text.chars();
     // Where to go on when what follows the last `%` does not match: there, one character later.
     let mut again: Option<(&[Piece], Chars<'_>)> = None;
     for step in 1_usize.. {
-        if step.is_multiple_of(STEPS) && too_late() {
+        if step.is_multiple_of(STEPS) && is_given_up(step) {
             return None;
         }
         let mut after = rest.clone();
@@ -177,14 +224,13 @@ mod tests {
 
     fn answer(expression: &str) -> rusqlite::Result<Option<String>> {
         let connection = Connection::open_in_memory().expect("a database");
-        let end = Instant::now() + std::time::Duration::from_secs(3600);
-        replace_slow(&connection, Some(end), 1000).expect("functions");
+        register(&connection, Deadline::Commit, 1000).expect("functions");
         let query = format!("SELECT CAST({expression} AS TEXT)");
         connection.query_row(&query, [], |row| row.get(0))
     }
 
     fn is_like(text: &str, pattern: &str) -> bool {
-        let like = format!("'{text}' LIKE '{pattern}' ESCAPE '!'");
+        let like = format!("sf_like('{text}', '{pattern}', '!')");
         answer(&like).expect("an answer").expect("no NULL") == "1"
     }
 
@@ -214,23 +260,62 @@ mod tests {
             ("Elkhorn", "________"),
             ("\u{20ac}", "%__"),
             ("100x", "100!%"),
-            ("a", "a!"),
             ("ab", "%a"),
         ] {
             assert!(!is_like(text, pattern), "{text} {pattern}");
         }
-        assert_eq!(answer("12.0 LIKE '12.0'").unwrap().unwrap(), "1");
-        for unknown in ["NULL LIKE 'a'", "'a' LIKE NULL", "'a' LIKE 'a' ESCAPE NULL"] {
+        for unknown in [
+            "sf_like(NULL, 'a')",
+            "sf_ilike('a', NULL)",
+            "sf_like('a', 'a', NULL)",
+        ] {
             assert_eq!(answer(unknown).unwrap(), None, "{unknown}");
         }
+    }
+
+    #[test]
+    fn an_escape_keeps_its_case() {
+        for (call, wanted) in [
+            ("sf_ilike('A%', 'aX%', 'X')", "1"),
+            ("sf_ilike('Axb', 'aX%', 'X')", "0"),
+            ("sf_ilike('AxB', 'axb', 'X')", "1"),
+            ("sf_ilike('\u{c9}', '\u{e9}')", "1"),
+            ("sf_like('a%', 'A%')", "0"),
+        ] {
+            assert_eq!(answer(call).unwrap().as_deref(), Some(wanted), "{call}");
+        }
+        for (call, what) in [
+            ("sf_like('a', 'a', '!!')", "one character"),
+            ("sf_like('a', 'a', '')", "one character"),
+            ("sf_like('a', 'a!', '!')", "ends with its escape"),
+            ("sf_ilike('\u{130}', 'i')", "the other case"),
+        ] {
+            let why = answer(call).unwrap_err().to_string();
+            assert!(why.contains(what), "{call}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_comparison_in_a_pipe_takes_only_so_many_steps() {
+        let connection = Connection::open_in_memory().unwrap();
+        register(&connection, Deadline::Commit, 1000).unwrap();
+        let query = "SELECT sf_like(?1, ?2)";
+        let answer = |text: &str, pattern: &str| {
+            let read = |row: &rusqlite::Row<'_>| row.get::<_, bool>(0);
+            connection.query_row(query, [text, pattern], read)
+        };
+        let text = "a".repeat(200_000);
+        assert!(answer(&text, "%a%a%b").is_ok_and(|is_like| !is_like));
+        let why = answer(&text, &format!("%{}b", "a".repeat(1_000))).unwrap_err();
+        assert!(why.to_string().contains("LIKE"), "{why}");
     }
 
     #[test]
     fn a_comparison_is_given_up_when_it_is_too_late() {
         let pieces = [Piece::Any, Piece::Is('a'), Piece::Is('b')];
         let text = "a".repeat(STEPS);
-        assert_eq!(matches(&pieces, &text, || true), None);
-        assert_eq!(matches(&pieces, &text, || false), Some(false));
+        assert_eq!(matches(&pieces, &text, |_| true), None);
+        assert_eq!(matches(&pieces, &text, |_| false), Some(false));
     }
 
     #[test]

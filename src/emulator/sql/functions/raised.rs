@@ -94,7 +94,7 @@ impl fmt::Display for Raised {
 impl std::error::Error for Raised {}
 
 /// A value as a message shows it.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     const MOST: usize = 100;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

@@ -36,8 +36,12 @@ pub(super) struct Pattern {
     pub(super) translated: String,
     /// How many groups it captures.
     pub(super) groups: usize,
-    /// Whether it has a `^`.
-    pub(super) has_start: bool,
+    /// What it has of `^` and `\B`, which depend on where a text begins.
+    pub(super) start: Option<&'static str>,
+    /// Whether it has a `|`.
+    pub(super) has_alternatives: bool,
+    /// What it has that leaves open what its groups capture.
+    pub(super) open_groups: Option<&'static str>,
     /// Whether it has `\s` or `\S`.
     has_space: bool,
     /// Whether it has a class of POSIX that could have other characters than those of ASCII.
@@ -50,7 +54,7 @@ impl Pattern {
             whole: pattern,
             rest: pattern.chars().peekable(),
             done: Self::default(),
-            open: 0,
+            open: Vec::new(),
             last: Last::Nothing,
         };
         while let Some(sign) = translator.rest.next() {
@@ -81,6 +85,8 @@ enum Last {
     /// `^`, `$`, `\b` or `\B`.
     Anchor,
     Atom,
+    /// A group with groups in it.
+    Groups,
     Quantifier,
 }
 
@@ -96,8 +102,8 @@ struct Translator<'a> {
     whole: &'a str,
     rest: Peekable<Chars<'a>>,
     done: Pattern,
-    /// How many groups are open.
-    open: usize,
+    /// The numbers of the groups that are open.
+    open: Vec<usize>,
     last: Last,
 }
 
@@ -117,7 +123,7 @@ impl Translator<'_> {
     }
 
     fn ended(self) -> Result<Pattern, Raised> {
-        if self.open > 0 {
+        if !self.open.is_empty() {
             return Err(self.invalid("missing )"));
         }
         if self.last == Last::Nothing && !self.whole.is_empty() {
@@ -138,15 +144,19 @@ impl Translator<'_> {
             },
             '[' => self.bracket()?,
             '(' => self.group()?,
-            ')' if self.open == 0 => return Err(self.invalid("unexpected )")),
+            ')' if self.open.is_empty() => return Err(self.invalid("unexpected )")),
             ')' | '|' if self.last == Last::Nothing => {
                 return Err(self.refused("an empty alternative"));
             }
             ')' => {
-                self.open -= 1;
-                self.write(")", Last::Atom);
+                let is_last = self.open.pop() == Some(self.done.groups);
+                self.write(")", if is_last { Last::Atom } else { Last::Groups });
             }
-            '|' => self.write("|", Last::Nothing),
+            '|' => {
+                self.done.has_alternatives = true;
+                self.done.open_groups = Some("|");
+                self.write("|", Last::Nothing);
+            }
             '*' | '+' | '?' => self.quantifier(&sign.to_string())?,
             '{' => {
                 let times = self.times()?;
@@ -154,7 +164,7 @@ impl Translator<'_> {
             }
             '.' => self.write(".", Last::Atom),
             '^' => {
-                self.done.has_start = true;
+                self.done.start = Some("^");
                 self.write("^", Last::Anchor);
             }
             '$' => self.write("$", Last::Anchor),
@@ -177,7 +187,7 @@ impl Translator<'_> {
                 self.write("()", Last::Atom);
             }
             _ => {
-                self.open += 1;
+                self.open.push(self.done.groups);
                 self.write("(", Last::Nothing);
             }
         }
@@ -186,7 +196,10 @@ impl Translator<'_> {
 
     fn quantifier(&mut self, written: &str) -> Result<(), Raised> {
         match self.last {
-            Last::Atom => {
+            Last::Atom | Last::Groups => {
+                if self.last == Last::Groups {
+                    self.done.open_groups = Some("a repeated group in a group");
+                }
                 self.write(written, Last::Quantifier);
                 Ok(())
             }
@@ -231,6 +244,9 @@ impl Translator<'_> {
         };
         if matches!(letter, 's' | 'S') {
             self.done.has_space = true;
+        }
+        if letter == 'B' {
+            self.done.start = Some("\\B");
         }
         let is_negated = letter.is_ascii_uppercase();
         Ok(match letter {

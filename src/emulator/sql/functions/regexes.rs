@@ -1,24 +1,25 @@
 //! The functions of regular expressions.
 //!
 //! Whether Snowflake takes the longest match or that of the first alternative is not documented: a text in which they differ is
-//! refused, and so is an empty match right behind another one.
+//! refused, and so are groups whose parts depend on it, and an empty match right behind another one.
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
+use regex_automata::dfa::onepass;
 use regex_automata::meta::{Config, Regex};
-use regex_automata::nfa::thompson::NFA;
+use regex_automata::nfa::thompson::{NFA, WhichCaptures};
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind, Span};
+use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Error, ffi};
 
 use super::arguments::{boolean, integer, text, whole};
-use super::raised::Raised;
+use super::deadline::Deadline;
+use super::raised::{Raised, shortened};
 use super::regex_patterns::Pattern;
-use super::scalars::MOST_BYTES;
+use super::scalars::{MOST_BYTES, PREFIX, raised};
 use super::texts::too_long;
 
 /// How many bytes an expression may have, compiled.
@@ -29,8 +30,6 @@ const MOST_CACHE: usize = 256 * 1024;
 const MOST_WORK: usize = 1 << 27;
 /// How many expressions a thread keeps.
 const MOST_KEPT: usize = 16;
-/// How long a call may take where the statement has no end.
-const MOST_TIME: Duration = Duration::from_secs(1);
 /// How many groups `REGEXP_REPLACE` may have.
 const MOST_REPLACED_GROUPS: usize = 9;
 
@@ -47,8 +46,8 @@ const FUNCTIONS: &[Function] = &[
     ("sf_regexp_instr", 7, position),
 ];
 
-/// Makes the functions known to a connection; calls end at `end`, if there is one.
-pub(crate) fn register(connection: &Connection, end: Option<Instant>) -> rusqlite::Result<()> {
+/// Makes the functions known to a connection.
+pub(crate) fn register(connection: &Connection, deadline: Deadline) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
         | FunctionFlags::SQLITE_INNOCUOUS;
@@ -57,10 +56,9 @@ pub(crate) fn register(connection: &Connection, end: Option<Instant>) -> rusqlit
             if (0..context.len()).any(|at| context.get_raw(at) == ValueRef::Null) {
                 return Ok(Value::Null);
             }
-            let end = end.unwrap_or_else(|| Instant::now() + MOST_TIME);
-            function(&Call { context, end }).map_err(|why| match why {
-                Stop::Raised(why) => Error::UserFunctionError(Box::new(why)),
-                Stop::TooLate => Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None),
+            function(&Call { context, deadline }).map_err(|why| match why {
+                Stop::Raised(why) => raised(why),
+                Stop::TooLate => deadline.stopped(&name.trim_start_matches(PREFIX).to_uppercase()),
             })
         })?;
     }
@@ -86,7 +84,7 @@ fn unsupported(what: impl std::fmt::Display) -> Stop {
 /// A call whose first two arguments are a text and a pattern.
 struct Call<'a, 'b> {
     context: &'a Context<'b>,
-    end: Instant,
+    deadline: Deadline,
 }
 
 impl<'a> Call<'a, '_> {
@@ -124,10 +122,10 @@ impl<'a> Call<'a, '_> {
     /// Where the character at a position begins.
     fn start(&self, position_at: usize, regex: &Compiled) -> Result<usize, Stop> {
         let position = self.count(position_at, 1, "a regular expression from position")?;
-        if position > 1 && regex.pattern.has_start {
-            return Err(unsupported(
-                "^ in a search that begins behind the first character",
-            ));
+        if let Some(start) = regex.pattern.start.filter(|_| position > 1) {
+            return Err(unsupported(format!(
+                "{start} in a search that begins behind the first character"
+            )));
         }
         let text = self.text(0)?;
         let mut starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
@@ -144,7 +142,7 @@ impl<'a> Call<'a, '_> {
             within,
             at: 0,
             filled_to: None,
-            end: self.end,
+            deadline: self.deadline,
         }
     }
 
@@ -220,12 +218,14 @@ impl Parameters {
     }
 }
 
-/// An expression, compiled twice: as it takes the first alternative, and as it takes the longest match.
+/// An expression, compiled.
 struct Compiled {
     pattern: Pattern,
     is_empty: bool,
+    /// Takes the first alternative.
     first: Regex,
-    longest: Regex,
+    /// Takes the longest match; none where that is the one of the first alternative in every text.
+    longest: Option<Regex>,
     states: usize,
 }
 
@@ -242,7 +242,11 @@ impl Compiled {
             .utf8(false);
         let nfa = NFA::compiler()
             .syntax(syntax)
-            .configure(NFA::config().nfa_size_limit(Some(MOST_COMPILED)))
+            .configure(
+                NFA::config()
+                    .nfa_size_limit(Some(MOST_COMPILED))
+                    .which_captures(WhichCaptures::Implicit),
+            )
             .build(&read.translated)
             .map_err(|why| too_large(why.to_string()))?;
         let build = |kind| {
@@ -257,10 +261,17 @@ impl Compiled {
                 .build(&read.translated)
                 .map_err(|why| too_large(why.to_string()))
         };
+        let states = nfa.states().len();
+        // Without alternatives, and where a text can go on in one way only, quantifiers take all that they can.
+        let is_one_way = !read.has_alternatives
+            && onepass::Builder::new()
+                .configure(onepass::Config::new().size_limit(Some(MOST_COMPILED)))
+                .build_from_nfa(nfa)
+                .is_ok();
         Ok(Self {
             first: build(MatchKind::LeftmostFirst)?,
-            longest: build(MatchKind::All)?,
-            states: nfa.states().len(),
+            longest: (!is_one_way).then(|| build(MatchKind::All)).transpose()?,
+            states,
             is_empty: pattern.is_empty(),
             pattern: read,
         })
@@ -269,11 +280,17 @@ impl Compiled {
     /// The end of the longest match that begins at `start`.
     fn longest_from(&self, within: &str, start: usize) -> Option<usize> {
         let input = Input::new(within).range(start..).anchored(Anchored::Yes);
-        self.longest.search(&input).map(|found| found.end())
+        let longest = self.longest.as_ref().unwrap_or(&self.first);
+        longest.search(&input).map(|found| found.end())
     }
 
     /// What a group has of a match.
     fn group(&self, within: &str, found: Span, group: usize) -> Result<Span, Stop> {
+        if let Some(what) = self.pattern.open_groups {
+            return Err(unsupported(format!(
+                "a group of a regular expression with {what}"
+            )));
+        }
         let mut groups = self.first.create_captures();
         let input = Input::new(within).span(found).anchored(Anchored::Yes);
         self.first.search_captures(&input, &mut groups);
@@ -312,7 +329,7 @@ struct Matches<'r, 'a> {
     at: usize,
     /// The end of the last match, if it was not empty.
     filled_to: Option<usize>,
-    end: Instant,
+    deadline: Deadline,
 }
 
 impl Matches<'_, '_> {
@@ -320,21 +337,23 @@ impl Matches<'_, '_> {
         if self.at > self.within.len() || self.regex.is_empty {
             return Ok(None);
         }
-        if Instant::now() >= self.end {
+        if self.deadline.is_over() {
             return Err(Stop::TooLate);
         }
         let input = Input::new(self.within).range(self.at..);
         let Some(found) = self.regex.first.search(&input) else {
             return Ok(None);
         };
-        let longest = self.regex.longest_from(self.within, found.start());
-        if longest != Some(found.end()) {
-            let part = |end| self.within.get(found.start()..end).unwrap_or_default();
-            return Err(unsupported(format!(
-                "a match of a regular expression that could be '{}' or '{}'",
-                part(found.end()),
-                part(longest.unwrap_or(found.end()))
-            )));
+        if self.regex.longest.is_some() {
+            let longest = self.regex.longest_from(self.within, found.start());
+            if longest != Some(found.end()) {
+                let part = |end| self.within.get(found.start()..end).unwrap_or_default();
+                return Err(unsupported(format!(
+                    "a match of a regular expression that could be '{}' or '{}'",
+                    shortened(part(found.end())),
+                    shortened(part(longest.unwrap_or(found.end())))
+                )));
+            }
         }
         if found.is_empty() {
             if self.filled_to == Some(found.start()) {

@@ -1,8 +1,6 @@
 //! The scalar functions by the names that the compiler writes. They get values in the forms of their types, and numbers that say
 //! which types these are.
 
-use std::time::Instant;
-
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Error};
@@ -10,6 +8,7 @@ use rusqlite::{Connection, Error};
 use super::arguments::{
     Outcome, boolean, digits, float, integer, or_null, real, text, units, whole,
 };
+use super::deadline::Deadline;
 use super::moments::{self, Form, Part};
 use super::numbers::{self, Operand, Operation, Rounding};
 use super::raised::Raised;
@@ -299,8 +298,8 @@ const LENIENT: &[Scalar] = &[
     }),
 ];
 
-/// Makes the functions known to a connection; what takes long ends at `end`, if there is one.
-pub(crate) fn register(connection: &Connection, end: Option<Instant>) -> rusqlite::Result<()> {
+/// Makes the functions known to a connection.
+pub(crate) fn register(connection: &Connection, deadline: Deadline) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
         | FunctionFlags::SQLITE_INNOCUOUS;
@@ -337,9 +336,9 @@ pub(crate) fn register(connection: &Connection, end: Option<Instant>) -> rusqlit
         })?;
     }
     super::aggregates::register(connection, MOST_BYTES)?;
-    regexes::register(connection, end)?;
+    regexes::register(connection, deadline)?;
     volatile::register(connection)?;
-    patterns::replace_slow(connection, end, MOST_BYTES)
+    patterns::register(connection, deadline, MOST_BYTES)
 }
 
 fn strictly(context: &Context<'_>, function: fn(&Context<'_>) -> Outcome) -> Outcome {
