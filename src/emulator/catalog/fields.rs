@@ -94,6 +94,14 @@ impl<'a> Fields<'a> {
         self.fields.iter().map(|(key, value)| (&**key, *value))
     }
 
+    /// The keys in order, and their values.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn in_order(&self) -> Vec<(&str, &'a RawValue)> {
+        let mut fields: Vec<_> = self.iter().collect();
+        fields.sort_unstable_by_key(|(key, _)| *key);
+        fields
+    }
+
     /// The value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
         let next = self.next.get();
@@ -138,7 +146,7 @@ fn repeated<'f>(fields: &'f [(Cow<'_, str>, &RawValue)]) -> Option<&'f Cow<'f, s
 }
 
 /// A key that an object in `value`, which is JSON, has more than once. No recursion, because the depth is the client's choice.
-fn repeated_within(value: &str) -> Option<String> {
+pub(crate) fn repeated_within(value: &str) -> Option<String> {
     if !value.starts_with(['{', '[']) {
         return None;
     }

@@ -208,7 +208,7 @@ fn a_query_is_answered_in_the_form_of_connectors() {
         let answer =
             connector.execute("SELECT ID, NAME, SEEN, BODY FROM T WHERE ID < 3 ORDER BY ID;");
         let rows = json!([
-            ["1", "Elkhorn", "1.500", "{\"txid\":\"a\",\"n\":[1,2]}"],
+            ["1", "Elkhorn", "1.500", "{\"n\":[1,2],\"txid\":\"a\"}"],
             ["2", "elkhorn", null, "{\"txid\":\"b\"}"],
         ]);
         assert_eq!(answer["rowset"], rows);

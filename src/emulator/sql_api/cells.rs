@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql::compiler::types::{TEXT, Type};
 use crate::emulator::sql::functions::raised::Raised;
-use crate::emulator::sql::functions::variants::displayed;
+use crate::emulator::sql::functions::spelling::displayed;
 use crate::emulator::sql::functions::{arguments, numbers};
 
 /// A column as `rowType` lists it. A bare NULL is text.
@@ -62,10 +62,7 @@ pub(crate) fn show(value: ValueRef<'_>, of: Type) -> Result<Option<String>, Rais
             ValueRef::Blob(bytes) => hex(bytes),
             _ => return Err(Raised::internal("bytes in another form")),
         },
-        DataType::Variant | DataType::Object | DataType::Array => {
-            let json = text()?;
-            displayed(&json).unwrap_or(json)
-        }
+        DataType::Variant | DataType::Object | DataType::Array => displayed(&text()?)?,
         of => {
             let text = text()?;
             since_epoch(&text, of).unwrap_or(text)

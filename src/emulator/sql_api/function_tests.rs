@@ -113,6 +113,38 @@ fn variants_are_asked_for_their_types() {
 }
 
 #[test]
+fn variants_have_one_spelling_as_text() {
+    computes(&[
+        (
+            "TO_JSON(PARSE_JSON('{\"b\":1,\"a\":2}'))",
+            "{\"a\":2,\"b\":1}",
+        ),
+        (
+            "OBJECT_KEYS(PARSE_JSON('{\"b\":1,\"a\":2}'))",
+            "[\"a\",\"b\"]",
+        ),
+        ("LENGTH(PARSE_JSON('[1.50]')::VARCHAR)", "5"),
+        ("ARRAY_TO_STRING(PARSE_JSON('[[2.0]]'), ',')", "[2]"),
+        (
+            "OBJECT_CONSTRUCT('a', 3::NUMBER(10,2))::VARCHAR",
+            "{\"a\":3}",
+        ),
+        (
+            "PARSE_JSON('{\"n\":\"\\\\u00e9\"}')::VARCHAR LIKE '%\u{e9}%'",
+            "true",
+        ),
+    ]);
+    refuses(&[
+        ("TO_JSON(PARSE_JSON('[1.912e2]'))", "1.912e2"),
+        (
+            "PARSE_JSON('{\"a\":1,\"a\":2}')",
+            "duplicate object attribute",
+        ),
+        ("TRY_PARSE_JSON('[1,2,]')", "strict JSON"),
+    ]);
+}
+
+#[test]
 fn arrays_are_made_searched_and_cut() {
     computes(&[
         (

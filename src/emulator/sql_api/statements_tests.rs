@@ -122,7 +122,7 @@ fn an_answer_has_the_shape_of_the_sql_api() {
                 "Elkhorn",
                 "10.50",
                 "1.500000000",
-                "{\"txid\":\"a\",\"n\":[1,2]}"
+                "{\"n\":[1,2],\"txid\":\"a\"}"
             ],
             ["2", "elkhorn", "20.00", null, "{\"txid\":\"b\"}"],
         ]);

@@ -40,6 +40,10 @@ fn flatten_goes_as_deep_as_it_is_asked_to() {
         ])
     );
     assert_eq!(
+        rows(r#"INPUT => PARSE_JSON('{"b":1.50, "a":2}')"#),
+        json!([["a", "a", null, "2"], ["b", "b", null, "1.5"]])
+    );
+    assert_eq!(
         rows(&format!("INPUT => {NESTED}, PATH => 'b'")),
         json!([[null, "b[0]", "0", "77"], [null, "b[1]", "1", "88"]])
     );

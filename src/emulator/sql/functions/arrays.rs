@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use super::arguments::{Outcome, boolean, integer, text, whole};
 use super::raised::Raised;
 use super::scalars::{MOST_BYTES, Scalar};
+use super::spelling::quoted;
 use super::texts::too_long;
-use super::variants::{self, Json, elements, quoted};
+use super::variants::{self, Json, elements};
 use crate::emulator::catalog::fields::Fields;
 
 /// Functions that are NULL where an argument is.
@@ -73,7 +74,11 @@ pub(super) const STRICT: &[Scalar] = &[
         };
         let fields = Fields::read(object)
             .map_err(|why| Raised::unsupported(format!("OBJECT_KEYS: {}", why.message)))?;
-        let keys: Vec<String> = fields.iter().map(|(key, _)| quoted(key)).collect();
+        let keys: Vec<String> = fields
+            .in_order()
+            .into_iter()
+            .map(|(key, _)| quoted(key))
+            .collect();
         Ok(Value::Text(format!("[{}]", keys.join(","))))
     }),
 ];

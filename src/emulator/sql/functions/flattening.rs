@@ -8,12 +8,11 @@ use rusqlite::types::{Value, ValueRef};
 use super::arguments::{Outcome, text, whole};
 use super::raised::Raised;
 use super::scalars::{MOST_BYTES, Scalar};
+use super::spelling::{MOST_DEPTH, quoted};
 use super::texts::too_long;
-use super::variants::{Json, elements, quoted};
+use super::variants::{Json, elements};
 use crate::emulator::catalog::fields::Fields;
 
-/// How deep a value may be that is flattened recursively.
-const MOST_DEPTH: usize = 100;
 /// Stands in a path that is not documented: one with a key that is no name.
 const ODD: char = '\u{1}';
 
@@ -109,7 +108,7 @@ fn expand(
             let fields = Fields::read(object).map_err(|why| {
                 Raised::unsupported(format!("FLATTEN of an object: {}", why.message))
             })?;
-            for (key, value) in fields.iter() {
+            for (key, value) in fields.in_order() {
                 let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
                 let is_plain = key.chars().all(is_name)
                     && key.starts_with(|first: char| !first.is_ascii_digit());

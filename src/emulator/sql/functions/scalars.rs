@@ -13,8 +13,8 @@ use super::moments::{self, Form, Part};
 use super::numbers::{self, Operand, Operation, Rounding};
 use super::raised::Raised;
 use super::{
-    arrays, encodings, flattening, floats, format_reading, formats, patterns, regexes, texts,
-    variants, volatile, zones,
+    arrays, encodings, flattening, floats, format_reading, formats, json_reading, patterns,
+    regexes, spelling, texts, variants, volatile, zones,
 };
 
 /// What begins the name of a function of the emulator's.
@@ -250,18 +250,16 @@ const STRICT: &[Scalar] = &[
         ))
     }),
     ("sf_normal", 1, |c| {
-        let json = text(c, 0)?;
-        // A number with an exponent is shown as it was written: nothing depends on it.
-        let normal = variants::Json::read(json)?.normal();
-        Ok(Value::Text(normal.unwrap_or_else(|_| json.to_owned())))
+        let normal = variants::Json::read(text(c, 0)?)?.normal();
+        normal.map(Value::Text)
     }),
     ("sf_type_of", 1, |c| {
         variants::type_of(text(c, 0)?).map(|name| Value::Text(name.to_owned()))
     }),
     ("sf_array_size", 1, |c| variants::array_size(text(c, 0)?)),
-    ("sf_parse_json", 1, |c| variants::parse(text(c, 0)?)),
+    ("sf_parse_json", 1, |c| json_reading::parse(text(c, 0)?)),
     ("sf_quote", 1, |c| {
-        Ok(Value::Text(variants::quoted(text(c, 0)?)))
+        Ok(Value::Text(spelling::quoted(text(c, 0)?)))
     }),
 ];
 
@@ -290,7 +288,7 @@ const LENIENT: &[Scalar] = &[
         let mut fields = Vec::new();
         for at in (0..c.len().saturating_sub(1)).step_by(2) {
             if c.get_raw(at) != ValueRef::Null && c.get_raw(at + 1) != ValueRef::Null {
-                let key = variants::quoted(text(c, at)?);
+                let key = spelling::quoted(text(c, at)?);
                 fields.push(format!("{key}:{}", text(c, at + 1)?));
             }
         }

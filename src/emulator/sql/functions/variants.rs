@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use super::arguments::{Outcome, boolean, real};
 use super::raised::Raised;
+use super::spelling::{content, displayed, is_double, number, quoted, spelled};
 use super::{floats, numbers, texts};
-use crate::emulator::catalog::coercion::compact;
 use crate::emulator::catalog::fields::Fields;
 
 /// What a JSON text is.
@@ -29,114 +29,36 @@ impl<'a> Json<'a> {
             Some(b'f') => Self::Boolean(false),
             Some(b'{') => Self::Object(json),
             Some(b'[') => Self::Array(json),
-            Some(b'"') => Self::Text(serde_json::from_str(json).map_err(|_| broken())?),
+            Some(b'"') => Self::Text(content(json)?),
             Some(_) => Self::Number(json),
             None => return Err(broken()),
         })
     }
 
-    /// The value as JSON text of one spelling: numbers without zeros at the end, strings with no needless escapes.
+    /// The value in its one spelling.
     pub(crate) fn normal(&self) -> Result<String, Raised> {
         Ok(match self {
             Self::Null => "null".to_owned(),
             Self::Boolean(is) => is.to_string(),
             Self::Number(digits) => number(digits)?,
             Self::Text(text) => quoted(text),
-            Self::Object(json) | Self::Array(json) => compact(json),
+            Self::Object(json) | Self::Array(json) => spelled(json, number)?,
         })
     }
 
+    /// The value as a message shows it.
     fn shown(&self) -> String {
-        self.normal().unwrap_or_default()
+        match self {
+            Self::Number(json) | Self::Object(json) | Self::Array(json) => {
+                displayed(json).unwrap_or_else(|_| (*json).to_owned())
+            }
+            _ => self.normal().unwrap_or_default(),
+        }
     }
 }
 
 fn broken() -> Raised {
     Raised::internal("a VARIANT that is not JSON")
-}
-
-pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// A JSON number as text.
-fn number(digits: &str) -> Result<String, Raised> {
-    if digits.contains(['e', 'E']) {
-        return Err(Raised::unsupported(format!(
-            "the VARIANT number {digits} as text: cast it to NUMBER or FLOAT"
-        )));
-    }
-    Ok(match digits.split_once('.') {
-        Some((whole, fraction)) => match fraction.trim_end_matches('0') {
-            "" => whole.to_owned(),
-            fraction => format!("{whole}.{fraction}"),
-        },
-        None => digits.to_owned(),
-    })
-}
-
-/// A value as an answer shows it: numbers without zeros at the end, and a number with an exponent as the double that it is.
-///
-/// From the examples of <https://docs.snowflake.com/en/sql-reference/functions/typeof>.
-pub(crate) fn displayed(json: &str) -> Result<String, Raised> {
-    match Json::read(json)? {
-        Json::Number(digits) => Ok(displayed_number(digits)),
-        Json::Object(json) | Json::Array(json) => Ok(with_displayed_numbers(json)),
-        other => other.normal(),
-    }
-}
-
-/// The numbers of an object or array as they are displayed. No recursion, because the depth is the client's choice.
-fn with_displayed_numbers(json: &str) -> String {
-    let json = compact(json);
-    let mut shown = String::with_capacity(json.len());
-    let mut rest = json.as_str();
-    while let Some(place) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
-        let (before, from) = rest.split_at(place);
-        shown.push_str(before);
-        let is_text = from.starts_with('"');
-        let length = if is_text {
-            length_of_text(from)
-        } else {
-            let end = from.find(|c: char| !c.is_ascii_digit() && !"+-.eE".contains(c));
-            end.unwrap_or(from.len())
-        };
-        let (token, behind) = from.split_at(length);
-        if is_text {
-            shown.push_str(token);
-        } else {
-            shown.push_str(&displayed_number(token));
-        }
-        rest = behind;
-    }
-    shown.push_str(rest);
-    shown
-}
-
-/// The length of the string that a text begins with, its quotes included.
-fn length_of_text(json: &str) -> usize {
-    let mut is_escaped = false;
-    let end = json.char_indices().skip(1).find(|(_, character)| {
-        let is_end = *character == '"' && !is_escaped;
-        is_escaped = *character == '\\' && !is_escaped;
-        is_end
-    });
-    end.map_or(json.len(), |(place, _)| place + 1)
-}
-
-fn displayed_number(digits: &str) -> String {
-    if let Ok(number) = number(digits) {
-        return number;
-    }
-    let value: f64 = digits.parse().unwrap_or_default();
-    let text = format!("{value:.15e}");
-    match text.split_once('e') {
-        Some((mantissa, exponent)) => {
-            let sign = if exponent.starts_with('-') { '-' } else { '+' };
-            format!("{mantissa}e{sign}{:0>2}", exponent.trim_start_matches('-'))
-        }
-        None => text,
-    }
 }
 
 /// The value under a key of an object; none in other values.
@@ -180,7 +102,7 @@ pub(crate) fn type_of(json: &str) -> Result<&'static str, Raised> {
     Ok(match Json::read(json)? {
         Json::Null => "NULL_VALUE",
         Json::Boolean(_) => "BOOLEAN",
-        Json::Number(digits) if digits.contains(['e', 'E']) => "DOUBLE",
+        Json::Number(digits) if is_double(digits) => "DOUBLE",
         Json::Number(digits) if number(digits)?.contains('.') => "DECIMAL",
         Json::Number(_) => "INTEGER",
         Json::Text(_) => "VARCHAR",
@@ -273,7 +195,7 @@ pub(crate) fn compared(json: &str, with: &str) -> Outcome {
         (Json::Boolean(is), "BOOLEAN") => Ok(boolean(is)),
         (Json::Number(digits), "NUMBER") => {
             let behind = digits.split_once('.').map_or("", |(_, behind)| behind);
-            if digits.contains(['e', 'E']) || behind.len() > usize::from(COMPARED_SCALE) {
+            if is_double(digits) || behind.len() > usize::from(COMPARED_SCALE) {
                 return Err(Raised::unsupported(format!(
                     "the VARIANT number {digits} in a comparison: cast it"
                 )));
@@ -301,21 +223,6 @@ pub(crate) fn key(json: &str) -> Outcome {
             "objects and arrays in GROUP BY, DISTINCT or a comparison: cast them to VARCHAR",
         )),
         scalar => Ok(Value::Text(scalar.normal()?)),
-    }
-}
-
-/// `PARSE_JSON`: NULL for a text of nothing but white space.
-pub(crate) fn parse(text: &str) -> Outcome {
-    if text.trim().is_empty() {
-        return Ok(Value::Null);
-    }
-    let raw: Result<&RawValue, _> = serde_json::from_str(text);
-    match raw {
-        Ok(raw) => Ok(Value::Text(compact(raw.get()))),
-        Err(why) => {
-            let message = format!("Error parsing JSON: {why}");
-            Err(Raised::new("100069", "22P02", message))
-        }
     }
 }
 
