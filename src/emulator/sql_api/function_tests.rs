@@ -102,6 +102,7 @@ fn variants_are_asked_for_their_types() {
     }
     computes(&[
         ("IS_INTEGER(NULL)", "NULL"),
+        ("IS_DECIMAL(TO_VARIANT(3::NUMBER(10,2)))", "true"),
         ("AS_REAL(PARSE_JSON('1.912e2'))", "191.2"),
         ("AS_REAL(PARSE_JSON('\"1\"'))", "NULL"),
         ("AS_VARCHAR(PARSE_JSON('\"Y\"'))", "Y"),
@@ -109,7 +110,14 @@ fn variants_are_asked_for_their_types() {
         ("AS_ARRAY(PARSE_JSON('[1]'))", "[1]"),
         ("AS_OBJECT(PARSE_JSON('[1]'))", "NULL"),
     ]);
-    refuses(&[("IS_ARRAY('a')", "VARCHAR")]);
+    refuses(&[
+        ("IS_ARRAY('a')", "VARCHAR"),
+        (
+            "TYPEOF(TO_VARIANT(3::NUMBER(10,2)))",
+            "zeros behind the point",
+        ),
+        ("IS_INTEGER(PARSE_JSON('3.0'))", "zeros behind the point"),
+    ]);
 }
 
 #[test]
@@ -165,7 +173,7 @@ fn arrays_are_made_searched_and_cut() {
         ),
         ("ARRAY_PREPEND(ARRAY_CONSTRUCT(1), 0)", "[0,1]"),
         ("ARRAY_APPEND(NULL, 1)", "NULL"),
-        ("ARRAY_COMPACT(ARRAY_CONSTRUCT(10, NULL, 30))", "[10,30]"),
+        ("ARRAY_COMPACT(PARSE_JSON('[10, null, 30]'))", "[10,30]"),
         (
             "ARRAY_CONSTRUCT_COMPACT(NULL, 'hello', 4, 5)",
             r#"["hello",4,5]"#,
@@ -208,10 +216,6 @@ fn arrays_are_made_searched_and_cut() {
             r#"true, 1, Abc, ["x","y"], {"a":1}"#,
         ),
         (
-            "ARRAY_TO_STRING(ARRAY_CONSTRUCT('A', NULL, 'B'), ', ')",
-            "A, , B",
-        ),
-        (
             "OBJECT_KEYS(PARSE_JSON('{\"level_1_A\": {\"level_2\": 2}, \"level_1_B\": 1}'))",
             r#"["level_1_A","level_1_B"]"#,
         ),
@@ -222,7 +226,7 @@ fn arrays_are_made_searched_and_cut() {
             "cast to VARIANT",
         ),
         (
-            "ARRAY_CONTAINS(NULL, ARRAY_CONSTRUCT('hola', NULL))",
+            "ARRAY_CONTAINS(NULL, PARSE_JSON('[\"hola\", null]'))",
             "NULL",
         ),
         (
@@ -230,6 +234,13 @@ fn arrays_are_made_searched_and_cut() {
             "arrays",
         ),
         ("ARRAY_APPEND(ARRAY_CONSTRUCT(1), NULL)", "NULL"),
+        ("ARRAY_CONSTRUCT(1, NULL)[1] IS NULL", "NULL as an element"),
+        (
+            "ARRAY_TO_STRING(PARSE_JSON('[\"A\", null]'), ', ')",
+            "JSON null",
+        ),
+        ("OBJECT_CONSTRUCT('a', 1, 'a', 2)", "'a' twice"),
+        ("OBJECT_CONSTRUCT('a', NULL, 'a', 2)", "'a' twice"),
         ("ARRAY_SLICE(PARSE_JSON('1'), 0, 1)", "ARRAY"),
     ]);
 }

@@ -401,7 +401,7 @@ fn variants_keep_their_values_and_their_nulls() {
         ("PARSE_JSON('null') IS NULL", "false"),
         ("IS_NULL_VALUE(PARSE_JSON('null'))", "true"),
         ("TRY_PARSE_JSON('{')", "NULL"),
-        ("ARRAY_CONSTRUCT(1, 'a', NULL)", "[1,\"a\",null]"),
+        ("ARRAY_CONSTRUCT(1, 'a')", "[1,\"a\"]"),
         ("OBJECT_CONSTRUCT('a', 1, 'b', NULL)", "{\"a\":1}"),
     ]);
 }

@@ -1,6 +1,8 @@
 //! Functions of ARRAY and OBJECT, and tests of what a VARIANT holds.
 //!
-//! The emulator keeps a NULL in an array as a JSON null. Where Snowflake distinguishes them, such an array is refused.
+//! An array has no NULL, which Snowflake tells from a JSON null: JSON has no text for it.
+
+use std::collections::BTreeSet;
 
 use rusqlite::functions::Context;
 use rusqlite::types::{Value, ValueRef};
@@ -9,7 +11,7 @@ use serde_json::value::RawValue;
 use super::arguments::{Outcome, boolean, integer, text, whole};
 use super::raised::Raised;
 use super::scalars::{MOST_BYTES, Scalar};
-use super::spelling::quoted;
+use super::spelling::{is_double, quoted};
 use super::texts::too_long;
 use super::variants::{self, Json, elements};
 use crate::emulator::catalog::fields::Fields;
@@ -58,8 +60,13 @@ pub(super) const STRICT: &[Scalar] = &[
             if position > 0 {
                 written.push_str(separator);
             }
-            if let Value::Text(text) = variants::to_text(json)? {
-                written.push_str(&text);
+            match variants::to_text(json)? {
+                Value::Text(text) => written.push_str(&text),
+                _ => {
+                    return Err(Raised::unsupported(
+                        "ARRAY_TO_STRING of an array with a JSON null",
+                    ));
+                }
             }
             if written.len() > MOST_BYTES {
                 return Err(too_long());
@@ -85,6 +92,30 @@ pub(super) const STRICT: &[Scalar] = &[
 
 /// Functions that look at NULL themselves.
 pub(super) const LENIENT: &[Scalar] = &[
+    // `f(element, …)`
+    ("sf_array", -1, |c| {
+        let elements = (0..c.len()).map(|at| new_element(c, at));
+        joined(&elements.collect::<Result<Vec<_>, _>>()?)
+    }),
+    // `f(key, value, …)`: a field whose key or value is NULL is left out.
+    ("sf_object", -1, |c| {
+        let (mut fields, mut keys) = (Vec::new(), BTreeSet::new());
+        for at in (0..c.len().saturating_sub(1)).step_by(2) {
+            if c.get_raw(at) == ValueRef::Null {
+                continue;
+            }
+            let key = text(c, at)?;
+            if !keys.insert(key) {
+                return Err(Raised::unsupported(format!(
+                    "OBJECT_CONSTRUCT with the field key '{key}' twice"
+                )));
+            }
+            if c.get_raw(at + 1) != ValueRef::Null {
+                fields.push(format!("{}:{}", quoted(key), text(c, at + 1)?));
+            }
+        }
+        Ok(Value::Text(format!("{{{}}}", fields.join(","))))
+    }),
     // `f(array, element)`; NULL in place of an array is NULL.
     ("sf_array_append", 2, |c| with_element(c, false)),
     ("sf_array_prepend", 2, |c| with_element(c, true)),
@@ -117,7 +148,7 @@ fn is(json: &str, name: &str) -> Result<bool, Raised> {
         "BOOLEAN" => matches!(found, Json::Boolean(_)),
         "VARCHAR" | "CHAR" => matches!(found, Json::Text(_)),
         "DOUBLE" | "REAL" => matches!(found, Json::Number(_)),
-        "DECIMAL" => matches!(variants::type_of(json)?, "DECIMAL" | "INTEGER"),
+        "DECIMAL" => matches!(found, Json::Number(digits) if !is_double(digits)),
         "INTEGER" => variants::type_of(json)? == "INTEGER",
         _ => false,
     })
@@ -149,16 +180,20 @@ fn border(position: i64, length: usize) -> usize {
     }
 }
 
+fn new_element<'a>(context: &'a Context<'_>, at: usize) -> Result<&'a str, Raised> {
+    match context.get_raw(at) {
+        ValueRef::Null => Err(Raised::unsupported("NULL as an element of an array")),
+        _ => text(context, at),
+    }
+}
+
 fn with_element(context: &Context<'_>, is_first: bool) -> Outcome {
     if context.get_raw(0) == ValueRef::Null {
         return Ok(Value::Null);
     }
-    if context.get_raw(1) == ValueRef::Null {
-        return Err(Raised::unsupported("NULL as a new element of an array"));
-    }
     let mut all = array(text(context, 0)?)?;
     let at = if is_first { 0 } else { all.len() };
-    all.insert(at, text(context, 1)?);
+    all.insert(at, new_element(context, 1)?);
     joined(&all)
 }
 

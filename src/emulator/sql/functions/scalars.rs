@@ -273,29 +273,6 @@ const TRIED: &[(&str, &str)] = &[
     ("sf_try_parse_json", "sf_parse_json"),
 ];
 
-/// Functions that look at NULL themselves.
-const LENIENT: &[Scalar] = &[
-    // `[…]` and `{…}` of JSON texts; NULL is a JSON null in an array, and no key of an object.
-    ("sf_array", -1, |c| {
-        let elements = (0..c.len()).map(|at| match c.get_raw(at) {
-            ValueRef::Null => Ok("null"),
-            _ => text(c, at),
-        });
-        let elements = elements.collect::<Result<Vec<_>, _>>()?;
-        Ok(Value::Text(format!("[{}]", elements.join(","))))
-    }),
-    ("sf_object", -1, |c| {
-        let mut fields = Vec::new();
-        for at in (0..c.len().saturating_sub(1)).step_by(2) {
-            if c.get_raw(at) != ValueRef::Null && c.get_raw(at + 1) != ValueRef::Null {
-                let key = spelling::quoted(text(c, at)?);
-                fields.push(format!("{key}:{}", text(c, at + 1)?));
-            }
-        }
-        Ok(Value::Text(format!("{{{}}}", fields.join(","))))
-    }),
-];
-
 /// Makes the functions known to a connection.
 pub(crate) fn register(connection: &Connection, deadline: Deadline) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
@@ -324,11 +301,7 @@ pub(crate) fn register(connection: &Connection, deadline: Deadline) -> rusqlite:
             })?;
         }
     }
-    for (name, arguments, function) in LENIENT
-        .iter()
-        .chain(arrays::LENIENT)
-        .chain(flattening::LENIENT)
-    {
+    for (name, arguments, function) in arrays::LENIENT.iter().chain(flattening::LENIENT) {
         connection.create_scalar_function(*name, *arguments, flags, move |context| {
             function(context).map_err(raised)
         })?;

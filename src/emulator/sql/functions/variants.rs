@@ -103,8 +103,15 @@ pub(crate) fn type_of(json: &str) -> Result<&'static str, Raised> {
         Json::Null => "NULL_VALUE",
         Json::Boolean(_) => "BOOLEAN",
         Json::Number(digits) if is_double(digits) => "DOUBLE",
-        Json::Number(digits) if number(digits)?.contains('.') => "DECIMAL",
-        Json::Number(_) => "INTEGER",
+        Json::Number(digits) => match digits.split_once('.') {
+            None => "INTEGER",
+            Some((_, fraction)) if fraction.trim_end_matches('0').is_empty() => {
+                return Err(Raised::unsupported(format!(
+                    "the type of the VARIANT {digits}, a whole number with zeros behind the point"
+                )));
+            }
+            Some(_) => "DECIMAL",
+        },
         Json::Text(_) => "VARCHAR",
         Json::Object(_) => "OBJECT",
         Json::Array(_) => "ARRAY",
