@@ -128,6 +128,11 @@ fn arithmetic_is_exact_and_has_snowflakes_scales() {
         ("ABS(-1.5)", "1.5"),
         ("MOD(5, 3)", "2"),
         ("DIV0(1, 0)", "0.000000"),
+        ("DIV0(NULL, 0)", "NULL"),
+        ("DIV0(1, NULL)", "NULL"),
+        ("DIV0NULL(1, NULL)", "0.000000"),
+        ("DIV0NULL(NULL, 0)", "NULL"),
+        ("DIV0NULL(NULL, NULL)", "NULL"),
         ("ZEROIFNULL(NULL)", "0"),
         ("SQRT(16)", "4"),
     ]);

@@ -83,7 +83,9 @@ impl Compiler<'_> {
                     "DIV0NULL" => format!("({is_set}) IS NOT 1"),
                     _ => format!("({is_set}) = 0"),
                 };
-                chosen(name, &[test], &[zero, quotient])?
+                // A dividend that is NULL comes first, also in DIV0NULL.
+                let tests = [format!("{} IS NULL", left.sql), test];
+                chosen(name, &tests, &[Typed::null(), zero, quotient])?
             }
             ("ZEROIFNULL", [value]) => {
                 let test = format!("{} IS NOT NULL", value.sql);
