@@ -53,6 +53,14 @@ fn flatten_goes_as_deep_as_it_is_asked_to() {
     );
     assert_eq!(
         rows("INPUT => PARSE_JSON('[]'), OUTER => TRUE"),
+        json!([[null, "", null, null]])
+    );
+    assert_eq!(
+        rows("INPUT => PARSE_JSON('1'), OUTER => TRUE"),
+        json!([[null, null, null, null]])
+    );
+    assert_eq!(
+        rows("INPUT => NULL, OUTER => TRUE"),
         json!([[null, null, null, null]])
     );
     assert_eq!(rows("INPUT => PARSE_JSON('[]'), OUTER => FALSE"), json!([]));
@@ -63,6 +71,11 @@ fn flatten_goes_as_deep_as_it_is_asked_to() {
         ),
         json!([["7", "[7]"]])
     );
+}
+
+#[test]
+fn flatten_is_refused_where_its_rows_are_not_documented() {
+    let client = client_with("CREATE TABLE DB.S.T (V VARIANT);");
     for (query, what) in [
         (
             "SELECT F.PATH FROM TABLE(FLATTEN(PARSE_JSON('{\"a b\": 1}'))) F",
@@ -71,6 +84,18 @@ fn flatten_goes_as_deep_as_it_is_asked_to() {
         (
             "SELECT F.SEQ FROM TABLE(FLATTEN(PARSE_JSON('[1]'))) F",
             "SEQ",
+        ),
+        (
+            "SELECT F.PATH FROM TABLE(FLATTEN(INPUT => PARSE_JSON('{\"b\":[]}'), PATH => 'b', OUTER => TRUE)) F",
+            "PATH",
+        ),
+        (
+            "SELECT 1 FROM TABLE(FLATTEN(PARSE_JSON('{\"b\":[1]}'), 'b'))",
+            "name of the argument",
+        ),
+        (
+            "SELECT 1 FROM TABLE(FLATTEN(PARSE_JSON('[1]'), INPUT => PARSE_JSON('[]')))",
+            "INPUT twice",
         ),
         (
             "SELECT * FROM TABLE(FLATTEN(PARSE_JSON('[1]')))",

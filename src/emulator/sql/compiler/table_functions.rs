@@ -90,14 +90,20 @@ impl Compiler<'_> {
                 call.name
             )));
         }
-        let named = call.arguments.iter().map(|argument| match argument {
+        let named = call.arguments.iter().enumerate();
+        let named = named.map(|(position, argument)| match argument {
             FunctionArg::Named {
                 name,
                 arg: FunctionArgExpr::Expr(expr),
                 ..
             } => Ok((folded(name), expr)),
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(("INPUT".to_owned(), expr)),
-            other => Err(Failure::unsupported(format!("{} with {other}", call.name))),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) if position == 0 => {
+                Ok(("INPUT".to_owned(), expr))
+            }
+            other => Err(Failure::unsupported(format!(
+                "{} with {other} in this place: write the name of the argument",
+                call.name
+            ))),
         });
         let named = named.collect::<Result<Vec<_>, _>>()?;
         if call.name == "GENERATOR" {
@@ -151,8 +157,12 @@ impl Compiler<'_> {
         arguments: &[(String, &'a Expr)],
     ) -> Result<Flatten<'a>, Failure> {
         let mut given = Flatten::default();
-        for (name, expr) in arguments {
+        for (position, (name, expr)) in arguments.iter().enumerate() {
             let odd = || Failure::unsupported(format!("FLATTEN with {name} => {expr}"));
+            let mut before = arguments.iter().take(position);
+            if before.any(|(other, _)| other == name) {
+                return Err(Failure::unsupported(format!("FLATTEN with {name} twice")));
+            }
             let boolean = || match expr {
                 Expr::Value(value) => match value.value {
                     Value::Boolean(is) => Ok(is),

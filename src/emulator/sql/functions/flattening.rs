@@ -13,7 +13,7 @@ use super::texts::too_long;
 use super::variants::{Json, elements};
 use crate::emulator::catalog::fields::Fields;
 
-/// Stands in a path that is not documented: one with a key that is no name.
+/// Stands in a path that is not documented: one with a key that is no name, and one of a value that OUTER keeps beside a PATH.
 const ODD: char = '\u{1}';
 
 /// Functions that look at NULL themselves.
@@ -24,7 +24,7 @@ pub(super) const STRICT: &[Scalar] = &[("sf_flat_path", 1, |c| {
     let path = text(c, 0)?;
     if path.contains(ODD) {
         return Err(Raised::unsupported(
-            "the PATH of FLATTEN with a key that is no name",
+            "the PATH of FLATTEN with a key that is no name, or of OUTER beside the argument PATH",
         ));
     }
     Ok(Value::Text(path.to_owned()))
@@ -72,11 +72,21 @@ fn flatten(context: &Context<'_>) -> Outcome {
         has_arrays: is(5)?,
     };
     let mut rows = Rows("[".to_owned());
+    let path = text(context, 1)?;
+    let mut is_container = false;
     if context.get_raw(0) != ValueRef::Null {
-        expand(&mut rows, text(context, 0)?, text(context, 1)?, kinds, 0)?;
+        let json = text(context, 0)?;
+        is_container = matches!(Json::read(json)?, Json::Array(_) | Json::Object(_));
+        expand(&mut rows, json, path, kinds, 0)?;
     }
     if rows.0.len() == 1 && is(2)? {
-        rows.0.push_str("[null,null,null,null]");
+        let path = match (path, is_container) {
+            ("", true) => quoted(""),
+            ("", false) => "null".to_owned(),
+            _ => quoted(&ODD.to_string()),
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(rows.0, "[null,{path},null,null]");
     }
     rows.0.push(']');
     Ok(Value::Text(rows.0))
