@@ -27,7 +27,11 @@ impl BinaryFormat {
     pub(crate) fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Hex => from_hex(text),
-            Self::Base64 => STANDARD.decode(text).ok(),
+            // All white space is ignored: <https://docs.snowflake.com/en/sql-reference/binary-input-output>.
+            Self::Base64 => {
+                let dense: String = text.split_whitespace().collect();
+                STANDARD.decode(dense).ok()
+            }
             Self::Utf8 => Some(text.as_bytes().to_vec()),
         }
     }

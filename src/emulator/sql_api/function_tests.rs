@@ -47,6 +47,9 @@ fn texts_are_encoded_and_digested() {
         ("TO_BINARY('SNOW', 'utf-8')", "534E4F57"),
         ("TO_BINARY(HEX_ENCODE('SNOW'))", "534E4F57"),
         ("TRY_TO_BINARY('SNOW', 'BASE32')", "NULL"),
+        ("TRY_TO_BINARY('YW I=', 'BASE64')", "6162"),
+        ("TO_BINARY('YW\nI=', 'base64')", "6162"),
+        ("TRY_TO_BINARY('YW-I', 'BASE64')", "NULL"),
         ("SPLIT('127.0.0.1', '.')", r#"["127","0","0","1"]"#),
         ("SPLIT('127.0.0.1', '.')[0]", "\"127\""),
         ("SPLIT('|a||', '|')", r#"["","a","",""]"#),
@@ -64,6 +67,7 @@ fn texts_are_encoded_and_digested() {
         ("HEX_ENCODE('a', 2)", "case 2"),
         ("HEX_DECODE_STRING('x')", "hex-encoded"),
         ("TO_BINARY('a', 'BASE32')", "BASE32"),
+        ("TRY_TO_BINARY('a', 'UTF8')", "write UTF-8"),
     ]);
 }
 

@@ -109,12 +109,15 @@ fn digested(digest: &[u8]) -> Value {
     Value::Text(hex(digest, usize::MAX))
 }
 
+/// Of other formats `TRY_` gives NULL, as it is documented; whether UTF8 is one in a function is not.
 fn format(name: &str) -> Result<BinaryFormat, Raised> {
-    let known = name
-        .parse()
-        .ok()
-        .filter(|_| !name.eq_ignore_ascii_case("UTF8"));
-    known.ok_or_else(|| Raised::not_a("Binary format", "100115", "22000", name))
+    if name.eq_ignore_ascii_case("UTF8") {
+        return Err(Raised::unsupported(
+            "the binary format UTF8 in a function: write UTF-8",
+        ));
+    }
+    let known = name.parse();
+    known.map_err(|_| Raised::not_a("Binary format", "100115", "22000", name))
 }
 
 fn decoded(text: &str, format: BinaryFormat) -> Outcome {
