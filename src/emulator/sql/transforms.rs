@@ -26,7 +26,8 @@ use crate::types::answers::PipeFunctions;
 
 /// The functions of a COPY's select list that the emulator has.
 ///
-/// From <https://docs.snowflake.com/en/user-guide/data-load-transform>.
+/// From <https://docs.snowflake.com/en/user-guide/data-load-transform>, whose list has neither `COALESCE`, `CURRENT_TIMESTAMP`, `TO_JSON`,
+/// `TRY_PARSE_JSON` nor `TRY_TO_TIMESTAMP`: it has `NVL`, and says that all conversion functions are supported.
 pub(crate) const FUNCTIONS: &[&str] = &[
     "ARRAY_CONSTRUCT",
     "ARRAY_SIZE",

@@ -73,15 +73,7 @@ impl Compiler<'_> {
         if !SCALARS.contains(&name.as_str()) {
             return Err(Failure::no_function(&name));
         }
-        if self
-            .settings
-            .of_pipe
-            .is_some_and(|known| !known.contains(&name.as_str()))
-        {
-            return Err(Failure::unsupported(format!(
-                "the function {name} in a pipe"
-            )));
-        }
+        self.is_of_pipe(&name)?;
         is_plain(function)?;
         let arguments = arguments_of(function)?;
         if let Some(typed) = self.date_call(&name, &arguments)? {
@@ -106,6 +98,16 @@ impl Compiler<'_> {
             },
         };
         found.ok_or_else(|| Failure::argument_count(&name, count))
+    }
+
+    /// Refuses a function that a pipe does not have in the select list of one.
+    pub(crate) fn is_of_pipe(&self, name: &str) -> Result<(), Failure> {
+        match self.settings.of_pipe {
+            Some(known) if !known.contains(&name) => Err(Failure::unsupported(format!(
+                "the function {name} in a pipe"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Functions of values of any type.

@@ -146,6 +146,7 @@ impl Compiler<'_> {
     fn spelled_call(&mut self, expr: &Expr) -> Result<Typed, Failure> {
         match expr {
             Expr::Extract { field, expr, .. } => {
+                self.is_of_pipe("EXTRACT")?;
                 let moment = self.expression(expr)?;
                 self.date_part(&field.to_string(), moment)
             }
@@ -179,6 +180,7 @@ impl Compiler<'_> {
                 self.trim(name, arguments)
             }
             Expr::Position { expr, r#in } => {
+                self.is_of_pipe("POSITION")?;
                 let arguments = vec![self.expression(expr)?, self.expression(r#in)?];
                 self.position(arguments)
             }
