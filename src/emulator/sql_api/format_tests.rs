@@ -64,6 +64,31 @@ fn texts_become_dates_and_times_by_a_format() {
         ("TO_TIMESTAMP('1', 3)", "NUMBER"),
         ("TO_DATE('2024', 'WW')", "the format 'WW'"),
         ("TIME('11.15', 'HH24.MI')", "arguments"),
+        (
+            "TRY_TO_TIMESTAMP('2024-05-10 01:02:03.1234', 'YYYY-MM-DD HH24:MI:SS.FF3')",
+            "more digits",
+        ),
+    ]);
+}
+
+#[test]
+fn a_format_that_snowflake_may_detect_is_refused() {
+    computes(&[
+        ("TRY_TO_DATE('2024-01-32')", "NULL"),
+        ("TRY_TO_DATE('2024-00010-01x')", "NULL"),
+        ("TRY_TO_TIME('25:00')", "NULL"),
+        (
+            "TO_TIMESTAMP('2024-01-01 00:00:00.000000001')::VARCHAR",
+            "2024-01-01 00:00:00.000",
+        ),
+    ]);
+    refuses(&[
+        ("TRY_TO_DATE('9999-012-31')", "may detect"),
+        ("TRY_TO_DATE('2024-0001-01')", "may detect"),
+        ("TRY_TO_DATE('5-JAN-24')", "may detect"),
+        ("TRY_TO_TIMESTAMP('2024-01-01  00:00:00')", "may detect"),
+        ("TRY_TO_TIMESTAMP('2024-01-01 00:00:003')", "may detect"),
+        ("TRY_TO_TIME('00:00:003')", "may detect"),
     ]);
 }
 

@@ -54,38 +54,56 @@ impl Form {
 
     /// Reads a text in one of the formats that Snowflake detects.
     pub(crate) fn parse(self, text: &str) -> Result<String, Raised> {
-        let (found, what, code) = match self {
-            Self::Date => (datetime::date(text), "Date", "100040"),
-            Self::Time => (datetime::time(text, 9, true), "Time", "100108"),
-            Self::Ntz => (
-                datetime::timestamp(text, 9, Zone::Without, AccountZone::UTC),
-                "Timestamp",
-                "100035",
-            ),
-            Self::Ltz => (
-                datetime::timestamp(text, 9, Zone::Local, AccountZone::UTC),
-                "Timestamp",
-                "100035",
-            ),
-            Self::Tz => (
-                datetime::timestamp(text, 9, Zone::With, AccountZone::UTC),
-                "Timestamp",
-                "100035",
-            ),
-        };
-        found.ok_or_else(|| {
-            if is_perhaps_a_moment(text) {
-                Raised::unsupported(format!(
-                    "the format of '{text}': the emulator reads it as a DATE alone"
-                ))
-            } else {
-                Raised::not_a(what, code, "22007", text)
+        self.detected(text).ok_or_else(|| {
+            let relaxed = relaxed(text);
+            let is_relaxed = relaxed != text && self.detected(&relaxed).is_some();
+            if is_relaxed || is_perhaps_a_moment(text) {
+                return Raised::unsupported(format!(
+                    "the format of '{text}', which Snowflake may detect"
+                ));
             }
+            let (what, code) = match self {
+                Self::Date => ("Date", "100040"),
+                Self::Time => ("Time", "100108"),
+                Self::Ntz | Self::Ltz | Self::Tz => ("Timestamp", "100035"),
+            };
+            Raised::not_a(what, code, "22007", text)
         })
+    }
+
+    fn detected(self, text: &str) -> Option<String> {
+        let timestamp = |zone| datetime::timestamp(text, 9, zone, AccountZone::UTC);
+        match self {
+            Self::Date => datetime::date(text),
+            Self::Time => datetime::time(text, 9, true),
+            Self::Ntz => timestamp(Zone::Without),
+            Self::Ltz => timestamp(Zone::Local),
+            Self::Tz => timestamp(Zone::With),
+        }
     }
 }
 
-/// Whether a text could be a timestamp in a format that is not documented: `17-JAN-2026` with a time.
+/// A text with one space where it has several, and without zeros before two digits: Snowflake detects formats in texts that are wider.
+fn relaxed(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let words = words.join(" ");
+    let mut relaxed = String::with_capacity(words.len());
+    let mut rest = words.as_str();
+    while let Some(from) = rest.find(|letter: char| letter.is_ascii_digit()) {
+        let (before, digits) = rest.split_at(from);
+        let end = digits.find(|letter: char| !letter.is_ascii_digit());
+        let (number, after) = digits.split_at(end.unwrap_or(digits.len()));
+        let zeros = number.len() - number.trim_start_matches('0').len();
+        let wide = zeros.min(number.len().saturating_sub(2));
+        relaxed.push_str(before);
+        relaxed.push_str(number.get(wide..).unwrap_or(number));
+        rest = after;
+    }
+    relaxed.push_str(rest);
+    relaxed
+}
+
+/// Whether a text could be a moment in a format that is not documented: `17-JAN-2026` with a time, `5-JAN-24`.
 fn is_perhaps_a_moment(text: &str) -> bool {
     let month = text.split('-').nth(1).unwrap_or_default();
     let is_month = month.len() >= 3 && month.bytes().all(|byte| byte.is_ascii_alphabetic());
