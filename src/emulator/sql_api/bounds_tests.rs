@@ -247,6 +247,7 @@ fn the_time_of_a_statement_has_begun_when_its_tables_are_copied() {
             table: catalog.table(&pipe.table).unwrap().clone(),
             rows: RowSnapshot::from(vec![vec![Cell::Text("a".to_owned())]]),
             is_view: false,
+            is_whole: true,
         };
         let selection = Selection::read("SELECT NAME FROM DB.S.T", context).unwrap();
         let run = Run {

@@ -51,8 +51,7 @@ pub(crate) fn add_views(
         let places = vec!["?"; columns.len()].join(", ");
         let mut insert = connection.prepare(&format!("INSERT INTO {name} VALUES ({places})"))?;
         insert_rows(&mut insert, &source.rows, end)?;
-        let columns = columns.clone();
-        known.insert(source.asked.clone(), Known { kept_as, columns });
+        known.insert(source.asked.clone(), source.known(kept_as));
     }
     Ok(known)
 }

@@ -71,6 +71,19 @@ pub(crate) struct Source {
     pub(crate) rows: RowSnapshot,
     /// Whether it is no table, and its rows were made for this statement.
     pub(crate) is_view: bool,
+    /// Whether it has all columns that it has in an account.
+    pub(crate) is_whole: bool,
+}
+
+impl Source {
+    /// What the compiler knows of it.
+    pub(crate) fn known(&self, kept_as: String) -> Known {
+        Known {
+            kept_as,
+            columns: self.table.columns.clone(),
+            is_whole: self.is_whole,
+        }
+    }
 }
 
 /// An answer's rows.
@@ -160,8 +173,7 @@ fn known_tables(
     let of_tables = sources.iter().filter(|source| !source.is_view);
     let known = of_tables.filter_map(|source| {
         let kept_as = kept.get(&folded(&source.name))?.clone();
-        let columns = source.table.columns.clone();
-        Some((source.asked.clone(), Known { kept_as, columns }))
+        Some((source.asked.clone(), source.known(kept_as)))
     });
     Ok(known.collect())
 }

@@ -369,6 +369,7 @@ fn sources(
                 table: view.table,
                 rows: view.rows,
                 is_view: true,
+                is_whole: view.is_whole,
             });
             continue;
         }
@@ -412,6 +413,7 @@ fn sources(
             table,
             rows,
             is_view: false,
+            is_whole: true,
         });
     }
     Ok((file, sources))

@@ -172,21 +172,21 @@ fn the_information_schema_lists_tables_and_columns() {
         "CREATE TABLE DB.S.T (ID NUMBER(10,2) NOT NULL, NAME VARCHAR(20) DEFAULT 'x', N NUMBER IDENTITY, AT TIMESTAMP_LTZ, V VARIANT);
          CREATE TABLE DB.OTHER.\"t\" (A DATE);
          CREATE TABLE ELSE.S.T (A DATE);
-         CREATE TABLE \"db\".S.B (A BINARY(7), C VARCHAR(20), D VARCHAR);
+         CREATE TABLE \"else\".S.U (A BINARY(7));
          INSERT INTO DB.S.T (ID) VALUES (1), (2);",
     );
     for (query, wanted) in [
         (
-            "SELECT CHARACTER_MAXIMUM_LENGTH FROM \"db\".INFORMATION_SCHEMA.COLUMNS ORDER BY ORDINAL_POSITION",
-            json!([["7"], ["20"], ["16777216"]]),
-        ),
-        (
-            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ROW_COUNT, COMMIT_ACTION FROM INFORMATION_SCHEMA.TABLES ORDER BY 1",
-            json!([["OTHER", "t", "BASE TABLE", "0", null], ["S", "T", "BASE TABLE", "2", null]]),
+            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ROW_COUNT FROM INFORMATION_SCHEMA.TABLES ORDER BY 1",
+            json!([["OTHER", "t", "BASE TABLE", "0"], ["S", "T", "BASE TABLE", "2"]]),
         ),
         (
             "SELECT COUNT(*) FROM ELSE.INFORMATION_SCHEMA.TABLES WHERE TABLE_CATALOG = 'ELSE'",
             json!([["1"]]),
+        ),
+        (
+            "SELECT TABLE_CATALOG, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH FROM \"else\".INFORMATION_SCHEMA.COLUMNS",
+            json!([["else", "BINARY", "7"]]),
         ),
         (
             "SELECT COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, IS_NULLABLE, CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, IS_IDENTITY
@@ -202,13 +202,29 @@ fn the_information_schema_lists_tables_and_columns() {
     ] {
         assert_eq!(data(&client, query), wanted, "{query}");
     }
-    for query in [
-        "SELECT 1 FROM INFORMATION_SCHEMA.VIEWS",
-        "SELECT 1 FROM NOWHERE.INFORMATION_SCHEMA.TABLES",
-        "SELECT COMMENT FROM INFORMATION_SCHEMA.TABLES",
-        "SELECT COLUMN_DEFAULT FROM INFORMATION_SCHEMA.COLUMNS",
+    for (query, what) in [
+        ("SELECT 1 FROM INFORMATION_SCHEMA.VIEWS", "VIEWS"),
+        ("SELECT 1 FROM NONE.INFORMATION_SCHEMA.TABLES", "NONE"),
+        ("SELECT 1 FROM \"db\".INFORMATION_SCHEMA.TABLES", "db"),
+        (
+            "SELECT * FROM INFORMATION_SCHEMA.TABLES",
+            "name its columns",
+        ),
+        (
+            "SELECT COMMENT FROM INFORMATION_SCHEMA.TABLES",
+            "the column COMMENT",
+        ),
+        (
+            "SELECT C.COLUMN_DEFAULT FROM INFORMATION_SCHEMA.COLUMNS C",
+            "the column C.COLUMN_DEFAULT",
+        ),
+        (
+            "SELECT 1 FROM INFORMATION_SCHEMA.COLUMNS NATURAL JOIN INFORMATION_SCHEMA.TABLES",
+            "NATURAL JOIN",
+        ),
     ] {
-        let (status, _, _) = refused(&client, query);
+        let (status, _, message) = refused(&client, query);
         assert_eq!(status, 422, "{query}");
+        assert!(message.contains(what), "{query}: {message}");
     }
 }

@@ -167,7 +167,14 @@ impl Compiler<'_> {
                 return self.of_alias(name, &expr);
             }
         }
-        Err(Failure::no_column(&shown))
+        let mut relations = self.scopes.iter().flat_map(|scope| &scope.relations);
+        match relations.find(|relation| !relation.is_whole) {
+            Some(partial) => Err(Failure::unsupported(format!(
+                "the column {shown}, which {} may have in an account",
+                partial.name.join(".")
+            ))),
+            None => Err(Failure::no_column(&shown)),
+        }
     }
 
     /// An expression that the select list has given a name.

@@ -102,6 +102,11 @@ impl Compiler<'_> {
         let [left] = left else {
             return Err(Failure::unsupported("NATURAL JOIN of more than two tables"));
         };
+        let partial = |relation: &&Relation| !relation.is_whole;
+        if let Some(partial) = right.iter().chain([&*left]).find(partial) {
+            let name = partial.name.join(".");
+            return Err(Failure::unsupported(format!("NATURAL JOIN with {name}")));
+        }
         let right: Vec<&Visible> = right
             .iter()
             .flat_map(|relation| &relation.columns)
@@ -236,7 +241,19 @@ impl Compiler<'_> {
             });
         }
         let own_name = vec![table.database, table.schema, table.name];
+        if !known.is_whole && alias.is_some_and(|alias| !alias.columns.is_empty()) {
+            return Err(Failure::unsupported(format!(
+                "{name} with an alias for its columns"
+            )));
+        }
         self.bring_columns(alias, Some(own_name), columns)?;
+        if let Some(brought) = self
+            .scopes
+            .last_mut()
+            .and_then(|scope| scope.relations.last_mut())
+        {
+            brought.is_whole = known.is_whole;
+        }
         Ok(format!("{} AS {sql_name}", quoted(&known.kept_as)))
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Known {
     /// What it is called in SQLite.
     pub(crate) kept_as: String,
     pub(crate) columns: Vec<Column>,
+    /// Whether these are all of its columns.
+    pub(crate) is_whole: bool,
 }
 
 /// A query that WITH has given a name.

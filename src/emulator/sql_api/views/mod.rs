@@ -1,4 +1,5 @@
-//! What queries may read beside tables: error tables, the channel history, the event table and the tables themselves. Their rows are made for each query.
+//! What queries may read beside tables: error tables, the channel history, the event table and the tables themselves. Their rows
+//! are made for each query.
 
 use super::statements::storage_failure;
 use crate::emulator::catalog::account_zone::AccountZone;
@@ -25,17 +26,23 @@ pub(super) use self::error_table::ErrorTables;
 pub(super) struct View {
     pub(super) table: Table,
     pub(super) rows: RowSnapshot,
+    /// Whether it has all columns that it has in an account.
+    pub(super) is_whole: bool,
 }
 
 /// The view of this name, if there is one.
 pub(super) fn find(state: &mut State, name: &ObjectName) -> Result<Option<View>, Failure> {
+    let mut is_whole = true;
     let (columns, rows) = match error_table::base(name) {
         Some(base) => (
             error_table::columns(),
             error_table::rows(state, name, &base)?,
         ),
         None if name.database != "SNOWFLAKE" => match information_schema::find(state, name)? {
-            Some(found) => found,
+            Some(found) => {
+                is_whole = false;
+                found
+            }
             None => return Ok(None),
         },
         None => match (name.schema.as_str(), name.name.as_str()) {
@@ -51,6 +58,7 @@ pub(super) fn find(state: &mut State, name: &ObjectName) -> Result<Option<View>,
     Ok(Some(View {
         table: Table::new(name.clone(), columns),
         rows: RowSnapshot::from(rows),
+        is_whole,
     }))
 }
 
