@@ -10,6 +10,8 @@ pub(crate) mod datetime_formats;
 pub(crate) mod decimal;
 pub(crate) mod evolution;
 pub(crate) mod fields;
+#[cfg(feature = "emulator-server")]
+pub(crate) mod json_reading;
 pub(crate) mod object_name;
 pub(crate) mod row;
 pub(crate) mod row_error;

@@ -114,6 +114,14 @@ fn a_value_that_does_not_fit_inserts_no_row() {
         for (text, code) in [
             ("INSERT INTO T (ID) VALUES (1), (2), ('x')", "100038"),
             ("INSERT INTO T (ID, V) SELECT 1, PARSE_JSON('{')", "100069"),
+            (
+                "INSERT INTO T (ID, V) SELECT 1, PARSE_JSON('{\"a\":{\"b\":1,\"b\":2}}')",
+                "100069",
+            ),
+            (
+                "INSERT INTO T (ID, V) SELECT 1, PARSE_JSON('{a:1}')",
+                "000002",
+            ),
             ("INSERT INTO T (ID) SELECT ID FROM T", "000002"),
             (
                 "INSERT INTO T (ID, V) SELECT 1, PARSE_JSON(PARSE_JSON('1'))",

@@ -14,6 +14,7 @@ use crate::emulator::catalog::binary::BinaryFormat;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::{DataType, Input, is_number};
 use crate::emulator::catalog::columns::Column;
+use crate::emulator::catalog::json_reading::{self, Unread};
 use crate::emulator::catalog::row_error;
 use crate::emulator::catalog::rules::Rules;
 
@@ -113,13 +114,14 @@ impl Literal {
     pub(crate) fn parse_json(&self) -> Result<Self, ValueError> {
         match self {
             Self::Null => Ok(Self::Null),
-            Self::Text(text) if text.trim().is_empty() => Ok(Self::Null),
-            Self::Text(text) => {
-                let raw: &RawValue = serde_json::from_str(text).map_err(|why| {
-                    ValueError::new(NOT_JSON, format!("Error parsing JSON: {why}"))
-                })?;
-                Ok(Self::Json(raw.get().to_owned()))
-            }
+            Self::Text(text) => match json_reading::parse(text) {
+                Ok(json) => Ok(json.map_or(Self::Null, Self::Json)),
+                Err(Unread::Broken(why)) => Err(ValueError::new(NOT_JSON, why)),
+                Err(Unread::Lenient(what)) => {
+                    let text = format!("Unsupported feature: {what}.");
+                    Err(ValueError::new(ErrorCode::UNSUPPORTED, text))
+                }
+            },
             _ => Err(ValueError::new(
                 ErrorCode::UNSUPPORTED,
                 "PARSE_JSON takes a text",

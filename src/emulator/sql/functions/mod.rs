@@ -9,7 +9,6 @@ mod flattening;
 pub(crate) mod floats;
 mod format_reading;
 pub(crate) mod formats;
-mod json_reading;
 pub(crate) mod moments;
 pub(crate) mod numbers;
 pub(crate) mod patterns;

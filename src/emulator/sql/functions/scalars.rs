@@ -13,8 +13,8 @@ use super::moments::{self, Form, Part};
 use super::numbers::{self, Operand, Operation, Rounding};
 use super::raised::Raised;
 use super::{
-    arrays, encodings, flattening, floats, format_reading, formats, json_reading, patterns,
-    regexes, spelling, texts, variants, volatile, zones,
+    arrays, encodings, flattening, floats, format_reading, formats, patterns, regexes, spelling,
+    texts, variants, volatile, zones,
 };
 
 /// What begins the name of a function of the emulator's.
@@ -257,7 +257,7 @@ const STRICT: &[Scalar] = &[
         variants::type_of(text(c, 0)?).map(|name| Value::Text(name.to_owned()))
     }),
     ("sf_array_size", 1, |c| variants::array_size(text(c, 0)?)),
-    ("sf_parse_json", 1, |c| json_reading::parse(text(c, 0)?)),
+    ("sf_parse_json", 1, |c| variants::parse(text(c, 0)?)),
     ("sf_quote", 1, |c| {
         Ok(Value::Text(spelling::quoted(text(c, 0)?)))
     }),

@@ -8,6 +8,7 @@ use super::raised::Raised;
 use super::spelling::{content, displayed, is_double, number, quoted, spelled};
 use super::{floats, numbers, texts};
 use crate::emulator::catalog::fields::Fields;
+use crate::emulator::catalog::json_reading::{self, Unread};
 
 /// What a JSON text is.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,6 +231,15 @@ pub(crate) fn key(json: &str) -> Outcome {
             "objects and arrays in GROUP BY, DISTINCT or a comparison: cast them to VARCHAR",
         )),
         scalar => Ok(Value::Text(scalar.normal()?)),
+    }
+}
+
+/// `PARSE_JSON`.
+pub(crate) fn parse(text: &str) -> Outcome {
+    match json_reading::parse(text) {
+        Ok(json) => Ok(json.map_or(Value::Null, Value::Text)),
+        Err(Unread::Broken(why)) => Err(Raised::new("100069", "22P02", why)),
+        Err(Unread::Lenient(what)) => Err(Raised::unsupported(what)),
     }
 }
 

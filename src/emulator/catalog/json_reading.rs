@@ -1,12 +1,9 @@
 //! `PARSE_JSON`. Snowflake reads more than strict JSON, such as `{a:1}` and `[1,]`: a text that may be of these is refused.
 
-use rusqlite::types::Value;
 use serde_json::value::RawValue;
 
-use super::arguments::Outcome;
-use super::raised::Raised;
-use crate::emulator::catalog::coercion::compact;
-use crate::emulator::catalog::fields::repeated_within;
+use super::coercion::compact;
+use super::fields::repeated_within;
 
 /// The words that Snowflake may read, in lower case.
 const WORDS: &[&str] = &[
@@ -19,27 +16,33 @@ const WORDS: &[&str] = &[
     "infinity",
 ];
 
-/// `PARSE_JSON`: NULL for a text of nothing but white space.
-pub(crate) fn parse(text: &str) -> Outcome {
+/// Why a text is not read.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Unread {
+    /// It is no JSON.
+    Broken(String),
+    /// Snowflake may read it.
+    Lenient(String),
+}
+
+/// The JSON of a text; none in a text of nothing but white space.
+pub(crate) fn parse(text: &str) -> Result<Option<String>, Unread> {
     let text = text.trim();
     if text.is_empty() {
-        return Ok(Value::Null);
+        return Ok(None);
     }
+    let broken = |why: &dyn std::fmt::Display| Unread::Broken(format!("Error parsing JSON: {why}"));
     let raw: Result<&RawValue, _> = serde_json::from_str(text);
     match raw {
         Ok(raw) => match repeated_within(raw.get()) {
-            None => Ok(Value::Text(compact(raw.get()))),
+            None => Ok(Some(compact(raw.get()))),
             Some(key) => Err(broken(&format!("duplicate object attribute {key:?}"))),
         },
-        Err(why) if is_no_json(text, &why) => Err(broken(&why.to_string())),
-        Err(why) => Err(Raised::unsupported(format!(
+        Err(why) if is_no_json(text, &why) => Err(broken(&why)),
+        Err(why) => Err(Unread::Lenient(format!(
             "PARSE_JSON of a text that is not strict JSON ({why})"
         ))),
     }
-}
-
-fn broken(why: &str) -> Raised {
-    Raised::new("100069", "22P02", format!("Error parsing JSON: {why}"))
 }
 
 /// Whether a text that is not strict JSON is none for Snowflake either: it ends too early, lacks a value before a `}`, is a word that
@@ -70,12 +73,12 @@ mod tests {
 
     #[test]
     fn json_is_read_once_and_strictly() {
-        let text = |text: &str| Value::Text(text.to_owned());
-        assert_eq!(parse(" \n").unwrap(), Value::Null);
-        assert_eq!(parse(" [1, 2.50] ").unwrap(), text("[1,2.50]"));
+        let read = |text: &str| parse(text).unwrap();
+        assert_eq!(read(" \n"), None);
+        assert_eq!(read(" [1, 2.50] ").as_deref(), Some("[1,2.50]"));
         assert_eq!(
-            parse(r#"{"b":1, "a":2}"#).unwrap(),
-            text(r#"{"b":1,"a":2}"#)
+            read(r#"{"b":1, "a":2}"#).as_deref(),
+            Some(r#"{"b":1,"a":2}"#)
         );
         for (json, why) in [
             ("{", "EOF"),
@@ -93,9 +96,10 @@ mod tests {
                 r#"duplicate object attribute "a""#,
             ),
         ] {
-            let raised = parse(json).unwrap_err();
-            assert_eq!(raised.code, "100069", "{json}: {raised:?}");
-            assert!(raised.message.contains(why), "{json}: {raised:?}");
+            match parse(json) {
+                Err(Unread::Broken(message)) => assert!(message.contains(why), "{message}"),
+                other => panic!("{json}: {other:?}"),
+            }
         }
     }
 
@@ -117,7 +121,7 @@ mod tests {
             "[1] // one",
             "\"a\nb\"",
         ] {
-            assert!(parse(json).unwrap_err().is_unsupported(), "{json}");
+            assert!(matches!(parse(json), Err(Unread::Lenient(_))), "{json}");
         }
     }
 }
