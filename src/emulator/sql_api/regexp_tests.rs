@@ -208,6 +208,7 @@ fn regular_expressions_are_refused_where_their_match_is_not_documented() {
         ),
         ("REGEXP_LIKE('a\nb', 'a', 'm')", "several lines"),
         ("REGEXP_LIKE('a\u{a0}b', 'a\\\\sb')", "character"),
+        ("REGEXP_LIKE('\u{e9}', '[[:alpha:]]')", "character"),
         ("REGEXP_COUNT('a', '(a')", "missing )"),
         (
             "REGEXP_LIKE('a', '(((a{1000}){1000}){1000})')",

@@ -15,8 +15,7 @@ use super::types::{Kind, Type, Typed, common, kind, number};
 use crate::emulator::catalog::coercion::{DEFAULT_VARCHAR, DataType};
 use crate::emulator::sql::failure::Failure;
 use crate::emulator::sql::functions::moments::Form;
-use crate::emulator::sql::names::folded;
-use crate::emulator::sql::names::quoted;
+use crate::emulator::sql::names::{folded, quoted};
 
 /// What the names begin with that a statement gives to queries: no table of SQLite's has such a name.
 pub(crate) const QUERY: &str = "with ";

@@ -11,8 +11,7 @@ use super::table_functions::table_function;
 use super::types::Typed;
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql::failure::Failure;
-use crate::emulator::sql::names::quoted;
-use crate::emulator::sql::names::{folded, read_name};
+use crate::emulator::sql::names::{folded, quoted, read_name};
 
 impl Compiler<'_> {
     /// The SQL behind FROM; what it brings into scope is put there.
