@@ -17,8 +17,17 @@ pub(crate) fn read(text: &str, format: &str, form: Form) -> Result<String, Raise
         return form.parse(text);
     }
     let parts = parts(format)?;
-    let found = fields(text, &parts).and_then(|fields| fields.shown(form));
-    found.map_err(|failed| match failed {
+    let by_format = |text: &str| fields(text, &parts).and_then(|fields| fields.shown(form));
+    let failed = match by_format(text) {
+        Ok(shown) => return Ok(shown),
+        Err(failed) => failed,
+    };
+    let relaxed = moments::relaxed(text);
+    let is_relaxed = relaxed != text && by_format(&relaxed).is_ok();
+    Err(match failed {
+        Failed::Mismatch if is_relaxed => Raised::unsupported(format!(
+            "'{text}' with the format '{format}': it has wider fields"
+        )),
         Failed::Mismatch => {
             let what = match form {
                 Form::Date => "date",
@@ -406,6 +415,7 @@ mod tests {
             ("10:30 0200", "HH24:MI TZHTZM", Form::Tz),
             ("2024-05-10", "YYYY-MM-DD", Form::Time),
             ("01.1234", "SS.FF3", Form::Time),
+            ("2024-005-10", "YYYY-MM-DD", Form::Date),
         ] {
             let why = read(text, format, form).unwrap_err();
             assert!(why.is_unsupported(), "{text} {format}: {why}");

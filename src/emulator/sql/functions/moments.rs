@@ -84,7 +84,7 @@ impl Form {
 }
 
 /// A text with one space where it has several, and without zeros before two digits: Snowflake detects formats in texts that are wider.
-fn relaxed(text: &str) -> String {
+pub(super) fn relaxed(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let words = words.join(" ");
     let mut relaxed = String::with_capacity(words.len());
