@@ -84,20 +84,20 @@ impl Compiler<'_> {
             typed.push(self.expression(argument)?);
         }
         let count = typed.len();
-        let found = match self.structured_call(&name, &typed)? {
-            Some(found) => Some(found),
-            None => match self.general_call(&name, typed.clone())? {
-                Some(found) => Some(found),
-                None => match self.text_call(&name, typed.clone())? {
-                    Some(found) => Some(found),
-                    None => match self.regexp_call(&name, typed.clone())? {
-                        Some(found) => Some(found),
-                        None => self.number_call(&name, typed)?,
-                    },
-                },
-            },
-        };
-        found.ok_or_else(|| Failure::argument_count(&name, count))
+        if let Some(found) = self.structured_call(&name, &typed)? {
+            return Ok(found);
+        }
+        for family in [
+            Self::general_call,
+            Self::text_call,
+            Self::regexp_call,
+            Self::number_call,
+        ] {
+            if let Some(found) = family(self, &name, typed.clone())? {
+                return Ok(found);
+            }
+        }
+        Err(Failure::argument_count(&name, count))
     }
 
     /// Refuses a function that a pipe does not have in the select list of one.

@@ -241,7 +241,11 @@ impl Fields {
         Ok(Some(rest))
     }
 
-    fn zone<'a>(&mut self, between: &str, text: &'a str) -> Result<Option<&'a str>, Failed> {
+    fn zone<'a>(
+        &mut self,
+        between: Option<&str>,
+        text: &'a str,
+    ) -> Result<Option<&'a str>, Failed> {
         let (sign, text) = match text.split_at_checked(1) {
             Some(("+", rest)) => (1, rest),
             Some(("-", rest)) => (-1, rest),
@@ -251,7 +255,7 @@ impl Fields {
             return Ok(None);
         };
         let mut minutes = 0;
-        if between != "h" {
+        if let Some(between) = between {
             if between.is_empty() && count < 2 {
                 return Err(Failed::Unsure("an offset of one digit"));
             }

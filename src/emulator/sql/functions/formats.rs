@@ -37,8 +37,8 @@ pub(super) enum Element {
     Minute(bool),
     Second(bool),
     Fraction(u8),
-    /// The offset from UTC: `+07:00`, `+0700` or `+07`.
-    Zone(&'static str),
+    /// The offset from UTC, by what stands before its minutes: `+07:00`, `+0700`, or `+07` without minutes.
+    Zone(Option<&'static str>),
 }
 
 /// The elements, the longer ones before those that they begin with.
@@ -78,9 +78,9 @@ const ELEMENTS: &[(&str, Element)] = &[
     ("FF8", Element::Fraction(8)),
     ("FF9", Element::Fraction(9)),
     ("FF", Element::Fraction(9)),
-    ("TZH:TZM", Element::Zone(":")),
-    ("TZHTZM", Element::Zone("")),
-    ("TZH", Element::Zone("h")),
+    ("TZH:TZM", Element::Zone(Some(":"))),
+    ("TZHTZM", Element::Zone(Some(""))),
+    ("TZH", Element::Zone(None)),
 ];
 
 impl Element {
@@ -256,9 +256,9 @@ fn element_of(moment: Moment, element: Element) -> Option<String> {
             let sign = if offset < 0 { '-' } else { '+' };
             let (hours, minutes) = (offset.abs() / 60, offset.abs() % 60);
             match between {
-                "h" if minutes == 0 => format!("{sign}{hours:02}"),
-                "h" => return None,
-                _ => format!("{sign}{hours:02}{between}{minutes:02}"),
+                Some(between) => format!("{sign}{hours:02}{between}{minutes:02}"),
+                None if minutes == 0 => format!("{sign}{hours:02}"),
+                None => return None,
             }
         }
     })
