@@ -20,6 +20,7 @@ mod experiments;
 mod hidden;
 mod lab;
 mod options;
+mod outcome;
 mod report;
 mod run;
 mod sending;

@@ -33,7 +33,7 @@ pub struct Report {
     pub unsure: Vec<String>,
     /// What was found.
     pub findings: Vec<Finding>,
-    /// The experiments without a result.
+    /// The experiments without a result, or of which a part has none.
     pub skipped: Vec<Skipped>,
     /// The objects that the run has left behind, because they could not be dropped.
     pub left_behind: Vec<String>,
@@ -69,14 +69,14 @@ impl Finding {
     }
 }
 
-/// An experiment without a result.
+/// An experiment that was not carried out, or not completely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Skipped {
     /// The experiment.
     pub id: String,
-    /// Why there is no result.
+    /// Why.
     pub why: String,
 }
 
@@ -227,7 +227,7 @@ impl fmt::Display for Report {
             }
         }
         for skipped in &self.skipped {
-            writeln!(f, "{:<4} skipped: {}", skipped.id, skipped.why)?;
+            writeln!(f, "{:<4} incomplete: {}", skipped.id, skipped.why)?;
         }
         for left in &self.left_behind {
             writeln!(f, "left behind: {left}")?;
@@ -235,7 +235,7 @@ impl fmt::Display for Report {
         let different = |finding: &&Finding| finding.is_expected() == Some(false);
         write!(
             f,
-            "{} findings, {} of them different from what was expected, {} unsure; {} experiments skipped",
+            "{} findings, {} of them different from what was expected, {} unsure; {} experiments incomplete",
             self.findings.len(),
             self.findings.iter().filter(different).count(),
             self.unsure.len(),

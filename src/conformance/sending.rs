@@ -8,137 +8,25 @@ use tokio::time::Instant;
 
 use super::Broken;
 use super::lab::{Lab, Pipe};
+use super::outcome::{COMMIT, Outcome, Patience, Status};
 use super::service::{Answer, Request};
 
-/// How long a commit may take.
-pub(super) const COMMIT: Duration = Duration::from_secs(90);
-/// How long a channel that was opened may be missing in statuses: as long as a replica may lag.
-const ABSENCE: Duration = Duration::from_secs(30);
+/// How long a channel that was opened may be missing in statuses: twice as long as a replica may lag.
+const ABSENCE: Duration = Duration::from_secs(60);
 /// How long a pipe may be unknown after its table was created.
-const TO_BE_KNOWN: Duration = Duration::from_secs(90);
+pub(super) const TO_BE_KNOWN: Duration = Duration::from_secs(90);
 /// The same where the refusal is an answer as well.
-pub(super) const TO_BE_REFUSED: Duration = Duration::from_secs(20);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const TO_BE_REFUSED: Duration = Duration::from_secs(45);
+/// How long an append may be answered that the service is busy, or does not know the channel everywhere.
+const TO_BE_ACCEPTED: Duration = Duration::from_secs(30);
+/// The code of a channel that is gone, and of one that a replica does not know yet.
+const NO_CHANNEL: &str = "ERR_CHANNEL_DOES_NOT_EXIST";
 
 /// A pipe and the name of a channel.
 pub(super) type At<'a, P> = (P, &'a str);
 
-/// Pauses that double, until a time.
-#[derive(Debug)]
-pub(super) struct Patience {
-    pause: Duration,
-    longest: Duration,
-    until: Instant,
-}
-
-impl Patience {
-    pub(super) fn of(length: Duration) -> Self {
-        Self {
-            pause: FIRST_PAUSE,
-            longest: LONGEST_PAUSE,
-            until: Instant::now() + length,
-        }
-    }
-
-    /// The same with pauses of at most this length.
-    pub(super) fn with_pauses(self, longest: Duration) -> Self {
-        Self { longest, ..self }
-    }
-
-    /// Pauses; false if the time is over.
-    pub(super) async fn waits(&mut self) -> bool {
-        if Instant::now() >= self.until {
-            return false;
-        }
-        tokio::time::sleep(self.pause).await;
-        self.pause = self.longest.min(self.pause * 2);
-        true
-    }
-}
-
-/// The status of a channel; null if there is none.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Status(pub(super) Value);
-
-impl Status {
-    fn count(&self, name: &str) -> Option<u64> {
-        self.0.get(name)?.as_u64()
-    }
-
-    pub(super) fn inserted(&self) -> Option<u64> {
-        self.count("rows_inserted")
-    }
-
-    /// The count of rejected rows, under either name.
-    pub(super) fn rejected(&self) -> Option<u64> {
-        let documented = self.count("rows_error_count");
-        documented.or_else(|| self.count("rows_errors"))
-    }
-
-    pub(super) fn code(&self) -> Option<&str> {
-        self.0.get("channel_status_code")?.as_str()
-    }
-
-    /// A field as JSON; null if it is missing.
-    pub(super) fn field(&self, name: &str) -> Value {
-        self.0.get(name).cloned().unwrap_or_default()
-    }
-
-    pub(super) fn is_absent(&self) -> bool {
-        self.0.is_null()
-    }
-
-    fn is_at(&self, end: &str) -> bool {
-        self.field("last_committed_offset_token") == end
-    }
-
-    /// Whether the code says that something is wrong.
-    pub(super) fn is_bad(&self) -> bool {
-        self.code().is_some_and(|code| code.starts_with("ERR_"))
-    }
-}
-
-/// How far rows got.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    OpenRefused(Answer),
-    AppendRefused(Answer),
-    Committed(Status),
-    /// The code of the status says that something is wrong.
-    Invalidated(Status),
-    /// The channel is in no status, long after it was opened.
-    Absent,
-    StatusRefused(Answer),
-    /// Nothing happened within the time.
-    Pending(Status),
-}
-
-impl Outcome {
-    /// What became of one row.
-    pub(super) fn word(&self) -> String {
-        match self {
-            Self::OpenRefused(answer) => format!("the open is refused: {}", answer.outcome()),
-            Self::AppendRefused(answer) => format!("the request is refused: {}", answer.outcome()),
-            Self::Committed(status) => match (status.inserted(), status.rejected()) {
-                (Some(1), _) => "lands".to_owned(),
-                (_, Some(1)) => "is rejected".to_owned(),
-                (Some(0), Some(0)) => "disappears".to_owned(),
-                _ => "is committed and not counted".to_owned(),
-            },
-            Self::Invalidated(status) => {
-                let code = status.code().unwrap_or_default();
-                format!("the channel is invalidated: {code}")
-            }
-            Self::Absent => "the channel is in no status".to_owned(),
-            Self::StatusRefused(answer) => format!("the status is refused: {}", answer.outcome()),
-            Self::Pending(_) => format!("is not committed within {} s", COMMIT.as_secs()),
-        }
-    }
-}
-
 /// Whether an answer may be another one later: the pipe is not known everywhere yet, or the service has too much to do.
-fn may_change(answer: &Answer) -> bool {
+pub(super) fn may_change(answer: &Answer) -> bool {
     let code = answer.code().unwrap_or_default();
     matches!(answer.status, 404 | 408 | 429 | 500..) || code.contains("STALE_PIPE")
 }
@@ -217,18 +105,49 @@ impl Lab<'_> {
     /// The same with these parameters for offset tokens.
     pub(super) async fn try_append_with<'p>(
         &mut self,
-        (pipe, channel): At<'_, impl Into<Pipe<'p>>>,
+        at: At<'_, impl Into<Pipe<'p>>>,
         token: &str,
         offsets: &[(&'static str, &str)],
         rows: impl Into<bytes::Bytes>,
     ) -> Result<Answer, Broken> {
+        let request = self.append_request(at, token, offsets, rows);
+        self.service.ingest(&request).await
+    }
+
+    /// The request that appends rows.
+    pub(super) fn append_request<'p>(
+        &self,
+        (pipe, channel): At<'_, impl Into<Pipe<'p>>>,
+        token: &str,
+        offsets: &[(&'static str, &str)],
+        rows: impl Into<bytes::Bytes>,
+    ) -> Request {
         let path = format!("{}/rows", self.channel_path(true, pipe, channel));
         let mut request = Request::post(path).query("continuationToken", token);
         for (name, value) in offsets {
             request = request.query(name, *value);
         }
-        let request = request.body("application/x-ndjson", rows);
-        self.service.ingest(&request).await
+        request.body("application/x-ndjson", rows)
+    }
+
+    /// Appends rows, and repeats the request as a client does; the last answer.
+    pub(super) async fn append_within<'p>(
+        &mut self,
+        at: At<'_, impl Into<Pipe<'p>>>,
+        token: &str,
+        end: &str,
+        rows: impl Into<bytes::Bytes>,
+    ) -> Result<Answer, Broken> {
+        let offsets = [("startOffsetToken", end), ("endOffsetToken", end)];
+        let mut request = self.append_request(at, token, &offsets, rows);
+        let mut patience = Patience::of(TO_BE_ACCEPTED);
+        loop {
+            let answer = self.service.ingest(&request).await?;
+            if !may_change(&answer) || !patience.waits().await {
+                return Ok(answer);
+            }
+            request = request.again();
+        }
     }
 
     /// Appends rows, which has to succeed; the next continuation token.
@@ -239,7 +158,7 @@ impl Lab<'_> {
         end: &str,
         rows: impl Into<bytes::Bytes>,
     ) -> Result<String, Broken> {
-        let answer = self.try_append(at, token, end, rows).await?;
+        let answer = self.append_within(at, token, end, rows).await?;
         token_of(&answer).ok_or_else(|| Broken::of("appending rows", &answer))
     }
 
@@ -265,10 +184,16 @@ impl Lab<'_> {
             return Ok(Err(answer));
         }
         let mut body = answer.json();
-        let status = body
-            .get_mut("channel_statuses")
-            .and_then(|all| all.get_mut(channel));
-        Ok(Ok(Status(status.map(Value::take).unwrap_or_default())))
+        let all = body.get_mut("channel_statuses");
+        let all = all.and_then(Value::as_object_mut);
+        let status = all.and_then(|all| {
+            // One name was asked for, so another one is the same name in another case.
+            let is_only = all.len() == 1;
+            let other = all.keys().next().filter(|_| is_only).cloned();
+            let exact = all.remove(channel);
+            exact.or_else(|| all.remove(&other?))
+        });
+        Ok(Ok(Status(status.unwrap_or_default())))
     }
 
     /// The status of one channel, as the service has it now.
@@ -289,13 +214,16 @@ impl Lab<'_> {
         let pipe = pipe.into();
         let mut patience = Patience::of(ABSENCE);
         loop {
-            let status = self.status(pipe, channel).await?;
-            if !status.is_absent() {
-                return Ok(status);
-            }
-            if !patience.waits().await {
-                let why = format!("the channel {channel} was opened and is in no status");
-                return Err(Broken::new(why));
+            let why = match self.try_status(pipe, channel).await {
+                Ok(Ok(status)) if !status.is_absent() => return Ok(status),
+                Ok(Ok(_)) => Broken::new(format!(
+                    "the channel {channel} was opened and is in no status"
+                )),
+                Ok(Err(answer)) => Broken::of("asking for a channel's status", &answer),
+                Err(why) => why,
+            };
+            if why.is_last || !patience.waits().await {
+                return Err(why);
             }
         }
     }
@@ -334,10 +262,22 @@ impl Lab<'_> {
         let pipe = pipe.into();
         let begun = Instant::now();
         loop {
-            let found = self.try_status(pipe, channel).await?;
+            let found = match self.try_status(pipe, channel).await {
+                Ok(found) => found,
+                Err(why) if why.is_last || !patience.waits().await => return Err(why),
+                Err(_) => continue,
+            };
+            let is_old = begun.elapsed() > ABSENCE;
             let is_final = match &found {
                 Ok(status) if status.is_at(end) => return Ok(Outcome::Committed(status.clone())),
-                Ok(status) if status.is_absent() => begun.elapsed() > ABSENCE,
+                Ok(status) if status.is_absent() => is_old,
+                Ok(status)
+                    if status
+                        .code()
+                        .is_some_and(|code| code.starts_with(NO_CHANNEL)) =>
+                {
+                    is_old
+                }
                 Ok(status) => status.is_bad(),
                 Err(answer) => !may_change(answer),
             };
@@ -359,18 +299,20 @@ impl Lab<'_> {
         rows: impl Into<bytes::Bytes>,
     ) -> Result<Outcome, Broken> {
         let at = (pipe.into(), channel);
-        let refusal = self.send(at, rows).await;
+        let refusal = self.send(at, rows, TO_BE_KNOWN).await;
         self.end_of(at, refusal).await
     }
 
-    /// Opens a channel for each of several rows and appends the row, and waits only then; how far each gets.
+    /// Opens a channel for each of several rows and appends the row, and waits only then; how far each gets. An open is repeated for
+    /// as long as `limit`.
     pub(super) async fn each_row<'p>(
         &mut self,
         all: &[(At<'p, Pipe<'p>>, bytes::Bytes)],
+        limit: Duration,
     ) -> Result<Vec<Result<Outcome, Broken>>, Broken> {
         let mut refusals = Vec::with_capacity(all.len());
         for (at, row) in all {
-            match self.send(*at, row.clone()).await {
+            match self.send(*at, row.clone(), limit).await {
                 Err(why) if why.is_last => return Err(why),
                 refusal => refusals.push(refusal),
             }
@@ -387,14 +329,17 @@ impl Lab<'_> {
         &mut self,
         at: At<'_, Pipe<'_>>,
         rows: impl Into<bytes::Bytes>,
+        limit: Duration,
     ) -> Result<Option<Outcome>, Broken> {
-        let answer = self.open_within(at.0, at.1, TO_BE_REFUSED).await?;
+        let answer = self.open_within(at.0, at.1, limit).await?;
         let Some(token) = token_of(&answer) else {
-            return Ok(Some(Outcome::OpenRefused(answer)));
+            return refusal("opening a channel", answer, Outcome::OpenRefused);
         };
-        let answer = self.try_append(at, &token, "o1", rows).await?;
-        let is_refused = !answer.is_success();
-        Ok(is_refused.then_some(Outcome::AppendRefused(answer)))
+        let answer = self.append_within(at, &token, "o1", rows).await?;
+        if answer.is_success() {
+            return Ok(None);
+        }
+        refusal("appending rows", answer, Outcome::AppendRefused)
     }
 
     async fn end_of(
@@ -407,6 +352,19 @@ impl Lab<'_> {
             None => self.settled(at, "o1").await,
         }
     }
+}
+
+/// A refusal as an outcome, unless nothing else can succeed.
+fn refusal(
+    what: &str,
+    answer: Answer,
+    outcome: fn(Answer) -> Outcome,
+) -> Result<Option<Outcome>, Broken> {
+    let broken = Broken::of(what, &answer);
+    if broken.is_last {
+        return Err(broken);
+    }
+    Ok(Some(outcome(answer)))
 }
 
 /// The continuation token of an answer that has succeeded.

@@ -26,6 +26,9 @@ const TOKEN_TYPE: HeaderName = HeaderName::from_static("x-snowflake-authorizatio
 /// A token is exchanged again if it ends sooner than this.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(120);
 
+/// How long a token lives that does not say so.
+const UNKNOWN_LIFE: Duration = Duration::from_secs(600);
+
 /// A request and its answer, without secrets and without the names of the account's objects. A statement has the method `STATEMENT`,
 /// its text as the body, and the status 200 or 422.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
@@ -57,6 +60,9 @@ pub(super) struct Request {
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
+    id: Uuid,
+    /// How often the request was sent before.
+    retries: u32,
 }
 
 impl Request {
@@ -67,6 +73,16 @@ impl Request {
             query: Vec::new(),
             headers: vec![(header::ACCEPT, HeaderValue::from_static("application/json"))],
             body: Bytes::new(),
+            id: Uuid::from_u128(fastrand::u128(..)),
+            retries: 0,
+        }
+    }
+
+    /// The same request, sent once more.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            retries: self.retries + 1,
+            ..self.clone()
         }
     }
 
@@ -151,8 +167,8 @@ pub(super) struct Service {
     time: Arc<dyn TimeSource>,
     timeout: Duration,
     ingest: Option<IngestHost>,
-    /// The token of the ingest host, and when it expires if it says so.
-    token: Option<(Secret, Option<SystemTime>)>,
+    /// The token of the ingest host, and when it expires.
+    token: Option<(Secret, SystemTime)>,
     /// Whether a channel could be opened.
     pub(super) has_opened: bool,
     pub(super) hidden: Hidden,
@@ -216,15 +232,28 @@ impl Service {
     /// A request to the ingest host.
     pub(super) async fn ingest(&mut self, request: &Request) -> Result<Answer, Broken> {
         let soon = self.time.now() + BEFORE_EXPIRY;
-        let lasts = |end: &Option<SystemTime>| end.is_none_or(|end| end > soon);
-        let known = self.token.as_ref().filter(|(_, end)| lasts(end));
-        let token = if let Some((token, _)) = known {
-            token.clone()
-        } else {
-            let answer = self.exchange().await?;
-            self.keep_token(&answer)?
+        let known = self.token.as_ref().filter(|(_, end)| *end > soon);
+        let known = known.map(|(token, _)| token.clone());
+        let token = match known {
+            Some(token) => token,
+            None => self.new_token().await?,
         };
-        self.ingest_with(&token, request).await
+        let answer = self.ingest_with(&token, request).await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        // The token may have ended before its time.
+        let token = self.new_token().await?;
+        let answer = self.ingest_with(&token, &request.again()).await?;
+        match answer.status {
+            401 => Err(Broken::of("a request with a new token", &answer)),
+            _ => Ok(answer),
+        }
+    }
+
+    async fn new_token(&mut self) -> Result<Secret, Broken> {
+        let answer = self.exchange().await?;
+        self.keep_token(&answer)
     }
 
     /// A request to the ingest host with this token.
@@ -262,6 +291,7 @@ impl Service {
             .map_err(|why| Broken::last(format!("{why} (status {status})")))?;
         self.hidden.secret(&token);
         let end = wire::token_expiry(token.expose());
+        let end = end.unwrap_or_else(|| self.time.now() + UNKNOWN_LIFE);
         self.token = Some((token.clone(), end));
         Ok(token)
     }
@@ -285,8 +315,16 @@ impl Service {
 
     /// Reads the ingest host from the answer that names it.
     pub(super) fn keep_host(&mut self, answer: &Answer) -> Result<IngestHost, Broken> {
+        // The host in the answer is spelled otherwise than the one that is used.
+        let shown = match answer.json() {
+            Value::String(host) => host,
+            _ => answer.text().trim().to_owned(),
+        };
+        if !shown.contains(['{', '<', ' ']) {
+            self.hidden.name(&shown, "<ingest-host>");
+        }
         let host = wire::ingest_host(&answer.body, &self.url)
-            .map_err(|why| Broken::last(why.to_string()))?;
+            .map_err(|why| Broken::last(self.hidden.hide(&why.to_string())))?;
         self.hidden.name(&host.host, "<ingest-host>");
         if let Some(last) = self.evidence.last_mut() {
             last.body = self.hidden.hide(&answer.text());
@@ -303,12 +341,15 @@ impl Service {
     ) -> Result<Answer, Broken> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&request.query);
-        query.append_pair(
-            "requestId",
-            &Uuid::from_u128(fastrand::u128(..)).to_string(),
-        );
+        query.append_pair("requestId", &request.id.to_string());
+        if request.retries > 0 {
+            query.append_pair("retryCount", &request.retries.to_string());
+        }
         let path = format!("{}?{}", request.path, query.finish());
-        let unsendable = |why: &dyn std::fmt::Display| Broken::new(format!("{path}: {why}"));
+        // Without names and numbers of this run, so that two runs can be compared.
+        let last = request.path.rsplit(['/', ':']).next().unwrap_or_default();
+        let what = format!("{} …{last}", request.method);
+        let unsendable = |why: &dyn std::fmt::Display| Broken::new(format!("{what}: {why}"));
         let mut built = http::Request::new(request.body.clone());
         *built.method_mut() = request.method.clone();
         *built.uri_mut() = format!("{base}{path}")
@@ -345,7 +386,10 @@ impl Service {
         elapsed: Duration,
     ) {
         let (status, body) = match answer {
-            Ok(rows) => (200, json!({ "columns": rows.columns, "rows": rows.rows })),
+            Ok(rows) => (
+                200,
+                json!({ "columns": rows.columns, "rows": without_owners(rows) }),
+            ),
             Err(why) => (
                 422,
                 json!({ "code": why.code(), "message": why.to_string() }),
@@ -387,6 +431,23 @@ impl Service {
         };
         self.evidence.push(exchange);
     }
+}
+
+/// The rows of a listing without the names of roles.
+fn without_owners(listing: &Rows) -> Vec<Vec<Option<&str>>> {
+    let is_owner = |place: usize| {
+        let name = listing.columns.get(place);
+        name.is_some_and(|name| name.eq_ignore_ascii_case("owner"))
+    };
+    let rows = listing.rows.iter().map(|row| {
+        let cells = row.iter().enumerate();
+        let cells = cells.map(|(place, cell)| match cell {
+            Some(_) if is_owner(place) => Some("<role>"),
+            cell => cell.as_deref(),
+        });
+        cells.collect()
+    });
+    rows.collect()
 }
 
 /// The body of an answer without the secrets that it was asked for: a token has its form only, and of pipe information, which has

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Broken;
 use super::lab::{Lab, filled};
-use super::sending::Patience;
+use super::outcome::Patience;
 use crate::sql::{Rows, Statement};
 use crate::types::error::{Error, ErrorKind};
 
@@ -128,7 +128,8 @@ impl Lab<'_> {
         loop {
             let found = self.cell(statement).await?;
             let found = found.and_then(|count| count.parse().ok());
-            let found = found.ok_or_else(|| Broken::new(format!("{statement} is no number")))?;
+            let found = found
+                .ok_or_else(|| Broken::new(format!("the answer to {statement} is not a number")))?;
             if found >= wanted || !patience.waits().await {
                 return Ok(found);
             }

@@ -33,7 +33,7 @@ fn a_run_prints_and_writes_a_report_and_leaves_nothing() {
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.out.contains("E6   wire.healthy_status"), "{}", run.out);
     assert!(
-        run.out.contains("0 unsure; 0 experiments skipped"),
+        run.out.contains("0 unsure; 0 experiments incomplete"),
         "{}",
         run.out
     );

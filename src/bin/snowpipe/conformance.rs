@@ -269,8 +269,8 @@ fn plan(args: &Args, profile: &Profile, database: &str) -> Result<String, Stop> 
     };
     Ok(format!(
         "account {}, role {role}: {} experiments, {} times each, {where_to}.\n\
-         It needs {rights}, appends at most {} rows (those of E8 have 8 MB each time and are rejected), and sends about {} requests.\n\
-         Statements use the warehouse {}: an X-SMALL one is enough, for about twenty minutes.\n\
+         It needs {rights}, appends at most {} rows (those of E8 have up to 16 MB each time and are rejected), and sends about {} requests.\n\
+         Statements use the warehouse {}: an X-SMALL one is enough, for about half an hour.\n\
          It changes nothing outside of that schema.\n",
         profile.account(),
         chosen.len(),
@@ -308,8 +308,11 @@ async fn tidy(profile: &Profile, options: &Options, is_agreed: bool) -> Result<(
         let question = format!("An earlier run has left the schema {schema}. Drop it?");
         if is_agreed || asked(&question)? {
             let dropped = conformance::drop_leftover(profile, options, &schema).await;
-            dropped.map_err(|error| Stop::before(&error))?;
-            say::note(&format!("dropped {schema}, which an earlier run had left"));
+            say::note(&match dropped {
+                Ok(()) => format!("dropped {schema}, which an earlier run had left"),
+                // Another role may own it, which is no reason not to run.
+                Err(error) => format!("{schema}, which an earlier run has left, stays: {error}"),
+            });
         }
     }
     Ok(())

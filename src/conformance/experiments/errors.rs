@@ -1,10 +1,14 @@
 //! E22, E29: where rejected rows, channels and pipes are listed.
 
+use std::time::Duration;
+
 use crate::conformance::Broken;
 use crate::conformance::lab::{Lab, Parts};
-use crate::conformance::sending::Outcome;
+use crate::conformance::outcome::{Outcome, Patience};
+use crate::conformance::run::quoted_schema;
 use crate::conformance::statements::{listed, refused};
 use crate::sql::Rows;
+use crate::types::error::Error;
 
 pub(super) const TABLES_EXPECTED: &[(&str, &str)] = &[
     ("error_table.codes", "100038, 100072"),
@@ -22,7 +26,8 @@ pub(super) async fn error_tables(lab: &mut Lab<'_>) -> Result<(), Broken> {
     lab.append(("T", "c"), &token, "o3", rows).await?;
     lab.committed(("T", "c"), "o3").await?;
     let all = "SELECT COUNT(*) FROM ERROR_TABLE({T})";
-    lab.at_least(all, 2).await?;
+    let mut parts = Parts::default();
+    parts.add(lab.at_least(all, 2).await.map(drop))?;
     let of_rows = "ERROR_TABLE({T}) ORDER BY ERROR_CODE";
     let of_text = "ERROR_TABLE({T}) WHERE ERROR_CODE = 100038";
     for (what, select, from) in [
@@ -67,7 +72,7 @@ pub(super) async fn error_tables(lab: &mut Lab<'_>) -> Result<(), Broken> {
         Err(why) => refused(&why),
     };
     lab.see("error_table.by_suffix", word);
-    Ok(())
+    parts.end()
 }
 
 /// The code of a line that is no JSON.
@@ -104,8 +109,13 @@ async fn see_columns(
     columns: &[(&'static str, &str)],
 ) -> Result<(), Broken> {
     let rows = lab.try_sql(statement).await?;
+    see_cells(lab, &rows, columns);
+    Ok(())
+}
+
+fn see_cells(lab: &mut Lab<'_>, rows: &Result<Rows, Error>, columns: &[(&'static str, &str)]) {
     for (what, column) in columns {
-        let word = match &rows {
+        let word = match rows {
             Ok(rows) => cells(rows, column),
             Err(why) => refused(why),
         };
@@ -116,8 +126,25 @@ async fn see_columns(
         };
         lab.see(what, word);
     }
-    Ok(())
 }
+
+/// The channels of a pipe, once the one with the committed offset is among them or the time is over.
+async fn channels(lab: &mut Lab<'_>, pipe: &str) -> Result<Result<Rows, Error>, Broken> {
+    let mut patience = Patience::of(LISTED);
+    loop {
+        let rows = lab
+            .try_sql(&format!("SHOW CHANNELS IN PIPE {pipe}"))
+            .await?;
+        let offsets = rows.as_ref().map(|rows| listed(rows, "offset_token"));
+        let waits = matches!(offsets, Ok(Some(offsets)) if offsets != ["o1"]);
+        if !waits || !patience.waits().await {
+            return Ok(rows);
+        }
+    }
+}
+
+/// How long a listing may lag.
+const LISTED: Duration = Duration::from_secs(60);
 
 pub(super) async fn lists(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let token = lab.open("T", "c").await?;
@@ -125,20 +152,23 @@ pub(super) async fn lists(lab: &mut Lab<'_>) -> Result<(), Broken> {
     lab.committed(("T", "c"), "o1").await?;
     let pipe = lab.pipe_name("T");
     let mut parts = Parts::default();
-    let channels = [
+    let of_channels = [
         ("show_channels.names", "name"),
         ("show_channels.offset", "offset_token"),
         ("show_channels.parent", "parent_domain"),
     ];
-    let show = format!("SHOW CHANNELS IN PIPE {pipe}");
-    parts.add(see_columns(lab, &show, &channels).await)?;
+    let rows = channels(lab, &pipe).await;
+    parts.add(rows.map(|rows| see_cells(lab, &rows, &of_channels)))?;
     let pipes = [
         ("show_pipes.kind", "kind"),
         ("show_pipes.managed", "is_snowflake_managed"),
         ("show_pipes.owner", "owner"),
     ];
-    let described = format!("DESC PIPE {pipe}");
-    parts.add(see_columns(lab, &described, &pipes).await)?;
+    let schema = quoted_schema(lab.place);
+    // An underscore stands for itself as well.
+    let like = lab.pipe("T");
+    let show = format!("SHOW PIPES LIKE '{like}' IN SCHEMA {schema}");
+    parts.add(see_columns(lab, &show, &pipes).await)?;
     let text = pipe.replace('\'', "''");
     let state = format!("SELECT PARSE_JSON(SYSTEM$PIPE_STATUS('{text}')):executionState::VARCHAR");
     let state = lab.cells(&state).await;

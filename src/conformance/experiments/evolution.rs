@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::conformance::Broken;
-use crate::conformance::lab::Lab;
-use crate::conformance::sending::{Outcome, Patience};
+use crate::conformance::lab::{Lab, Parts};
+use crate::conformance::outcome::{Outcome, Patience};
 use crate::conformance::statements::listed;
 
 /// How long a column may be missing after the row that it was added for is committed.
@@ -91,8 +91,11 @@ pub(super) async fn types(lab: &mut Lab<'_>) -> Result<(), Broken> {
     for (what, key, value) in KEYS {
         // Each key has its row and its channel, so that the others go on if one is refused.
         let row = format!("{{\"K\":1,\"{key}\":{value}}}\n");
-        let outcome = lab.row(("T", key), row).await?;
-        committed += usize::from(matches!(outcome, Outcome::Committed(_)));
+        let outcome = match lab.row(("T", key), row).await {
+            Err(why) if why.is_last => return Err(why),
+            outcome => outcome,
+        };
+        committed += usize::from(matches!(outcome, Ok(Outcome::Committed(_))));
         fates.push((what, key, outcome));
     }
     let columns = Columns::as_many(lab, "T", 1 + committed).await?;
@@ -104,8 +107,9 @@ pub(super) async fn types(lab: &mut Lab<'_>) -> Result<(), Broken> {
                 }
                 word_of(what, of).map_or_else(|| of.clone(), str::to_owned)
             }
-            (None, Outcome::Committed(_)) => "no column".to_owned(),
-            (None, outcome) => outcome.word(),
+            (None, Ok(Outcome::Committed(_))) => "no column".to_owned(),
+            (None, Ok(outcome)) => outcome.word(),
+            (None, Err(why)) => why.why,
         };
         lab.see(what, word);
     }
@@ -125,7 +129,8 @@ pub(super) const LIMITS_EXPECTED: &[(&str, &str)] = &[
 ];
 
 pub(super) async fn limits(lab: &mut Lab<'_>) -> Result<(), Broken> {
-    mixed(lab).await?;
+    let mut parts = Parts::default();
+    parts.add(mixed(lab).await)?;
     for (what, table, key) in [
         ("evolution.name_with_space", "SPACE", "a b"),
         ("evolution.name_of_umlaut", "UMLAUT", "ä"),
@@ -162,7 +167,7 @@ pub(super) async fn limits(lab: &mut Lab<'_>) -> Result<(), Broken> {
         });
         lab.see_part(what, word)?;
     }
-    Ok(())
+    parts.end()
 }
 
 /// Two rows that want a column of two types.

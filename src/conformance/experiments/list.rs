@@ -85,13 +85,14 @@ pub(super) const ALL: &[Experiment] = &[
         question: "What happens to a continuation token that was used, skipped or superseded?",
         meaning: "whether a client may repeat a request, and what tells it to reopen the channel",
         requests: 35,
-        rows: 7,
+        rows: 8,
         needs_statements: true,
         setup: TABLE,
         expectations: &[
             ("replay.next_token", "the one given out before"),
             ("replay.other_rows", "ignored"),
             ("replay.rows", "1"),
+            ("replay.new_request_id", "as a repeated one"),
         ],
         ..NONE
     },
@@ -145,7 +146,7 @@ pub(super) const ALL: &[Experiment] = &[
         question: "Which JSON values does each column type take, and as what?",
         meaning: "which rows are rejected",
         requests: 15,
-        rows: values::CONVERSIONS_COUNT,
+        rows: 2 * values::CONVERSIONS_COUNT,
         needs_statements: true,
         setup: values::CONVERSIONS_SETUP,
         ..NONE
@@ -155,7 +156,7 @@ pub(super) const ALL: &[Experiment] = &[
         question: "Are the digits of numbers kept in VARIANT?",
         meaning: "whether numbers must be sent as text",
         requests: 20,
-        rows: 5,
+        rows: 10,
         needs_statements: true,
         setup: &["CREATE TABLE {T} (K NUMBER, V VARIANT)"],
         ..NONE
@@ -165,7 +166,7 @@ pub(super) const ALL: &[Experiment] = &[
         question: "In which time zone are times read that name none?",
         meaning: "whether times are off by hours",
         requests: 15,
-        rows: 1,
+        rows: 2,
         needs_statements: true,
         setup: &["CREATE TABLE {T} (K NUMBER, N TIMESTAMP_NTZ, L TIMESTAMP_LTZ)"],
         ..NONE
@@ -332,7 +333,7 @@ pub(super) const ALL: &[Experiment] = &[
         question: "Can a channel be opened right after its pipe was dropped and created again?",
         meaning: "how long a client must try to open",
         requests: 20,
-        rows: 2,
+        rows: 3,
         needs_statements: true,
         setup: TABLE,
         ..NONE

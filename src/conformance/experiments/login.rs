@@ -50,7 +50,17 @@ pub(super) async fn token_life(lab: &mut Lab<'_>) -> Result<(), Broken> {
     );
     lab.open("T", "c").await?;
     let answer = lab.service.exchange().await?;
-    lab.service.keep_token(&answer)?;
+    let mut later = lab.service.keep_token(&answer)?;
+    if later.expose() == earlier.expose() {
+        // Tokens of one second may be the same.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let answer = lab.service.exchange().await?;
+        later = lab.service.keep_token(&answer)?;
+    }
+    if later.expose() == earlier.expose() {
+        lab.see("wire.earlier_token", "the same token is given again");
+        return Ok(());
+    }
     let answer = status_with(lab, &earlier).await?;
     let word = match answer.status {
         401 => "dies".to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::conformance::Broken;
 use crate::conformance::lab::{Lab, Parts};
-use crate::conformance::sending::Outcome;
+use crate::conformance::outcome::Outcome;
 use crate::conformance::statements::refused;
 
 pub(super) const EXPECTED: &[(&str, &str)] = &[

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::conformance::Broken;
 use crate::conformance::lab::{Lab, Parts, Pipe};
-use crate::conformance::sending::Outcome;
+use crate::conformance::outcome::Outcome;
+use crate::conformance::sending::TO_BE_KNOWN;
 
 pub(super) const EDGES_EXPECTED: &[(&str, &str)] = &[
     ("json.blank_line", "lands"),
@@ -33,7 +34,10 @@ const REJECTED: &str = "is rejected";
 pub(super) async fn json_edges(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let rows = EDGES.iter();
     let rows = rows.map(|(what, row)| ((Pipe::OfTable("T"), *what), Bytes::from_static(row)));
-    let outcomes = lab.each_row(&rows.collect::<Vec<_>>()).await?;
+    let rows = rows.collect::<Vec<_>>();
+    // Without a pipe there is nothing to ask.
+    lab.open("T", "first").await?;
+    let outcomes = lab.each_row(&rows, TO_BE_KNOWN).await?;
     for ((what, _), outcome) in EDGES.iter().zip(outcomes) {
         lab.see_part(what, outcome.map(|outcome| outcome.word()))?;
     }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use crate::conformance::Broken;
 use crate::conformance::lab::{Lab, Parts, Pipe};
-use crate::conformance::sending::{Outcome, Patience, token_of};
+use crate::conformance::outcome::{Outcome, Patience};
+use crate::conformance::sending::{TO_BE_REFUSED, token_of};
 use crate::conformance::statements::refused;
 
 /// How long the rows of a replaced table's channel may take to land.
 const LATE: Duration = Duration::from_secs(30);
 /// How long a dropped table's channel may go on accepting rows.
 const SERVED: Duration = Duration::from_secs(30);
+/// How long it may take until a status shows what has happened: twice as long as a replica may lag.
+const NOTICED: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) async fn changes(lab: &mut Lab<'_>) -> Result<(), Broken> {
@@ -55,13 +58,8 @@ async fn replaced(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let at = ("REPLACED", "c");
     // Rows are sent at once, as by a writer that has not noticed anything.
     let answer = lab.try_append(at, &next, "o2", "{\"A\":2}\n").await?;
-    let patience = Patience::of(SERVED).with_pauses(PAUSE);
-    let word = match lab.settled_within(at, "never", patience).await? {
-        Outcome::Invalidated(status) => status.code().unwrap_or_default().to_owned(),
-        Outcome::Pending(status) => format!("{} for 30 s", status.code().unwrap_or("no code")),
-        other => other.word(),
-    };
-    lab.see("replace.status", word);
+    let status = bad_status(lab, at).await?;
+    lab.see("replace.status", status);
     if !answer.is_success() {
         let code = answer.code().unwrap_or_default();
         let word = if code.starts_with("ERR_CHANNEL_DOES_NOT_EXIST") {
@@ -90,6 +88,21 @@ async fn replaced(lab: &mut Lab<'_>) -> Result<(), Broken> {
     Ok(())
 }
 
+/// The code of a channel's status once it says that something is wrong.
+async fn bad_status(lab: &mut Lab<'_>, (table, channel): (&str, &str)) -> Result<String, Broken> {
+    let mut patience = Patience::of(NOTICED);
+    loop {
+        let status = lab.status(table, channel).await?;
+        let code = status.code().unwrap_or("no code");
+        if status.is_bad() {
+            return Ok(code.to_owned());
+        }
+        if !patience.waits().await {
+            return Ok(format!("{code} for {} s", NOTICED.as_secs()));
+        }
+    }
+}
+
 async fn widened(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let next = begun(lab, "WIDENED").await?;
     lab.sql("ALTER TABLE {WIDENED} ADD COLUMN B NUMBER").await?;
@@ -110,15 +123,23 @@ async fn dropped(lab: &mut Lab<'_>) -> Result<(), Broken> {
     lab.sql("DROP TABLE {DROPPED}").await?;
     let at = ("DROPPED", "c");
     let mut patience = Patience::of(SERVED).with_pauses(PAUSE);
+    let mut accepted = 0;
     let answer = loop {
         let answer = lab.try_append(at, &token, "o2", "{\"A\":2}\n").await?;
         match token_of(&answer) {
             Some(next) if patience.waits().await => token = next,
             _ => break answer,
         }
+        accepted += 1;
     };
+    // The table is gone, so each accepted row is lost.
     let word = match (answer.status, answer.code()) {
         (200..300, _) => "accept_and_lose".to_owned(),
+        _ if accepted > 0 => {
+            let end = format!("{accepted} rows, then {}", answer.outcome());
+            lab.see("drop.accepted", end);
+            "accept_and_lose".to_owned()
+        }
         (404, Some(code)) if code.starts_with("ERR_PIPE_DOES_NOT_EXIST") => "refuse".to_owned(),
         _ => answer.outcome(),
     };
@@ -134,10 +155,11 @@ pub(super) async fn functions(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let statement = format!("SELECT SYSTEM$STREAMING_CHANNEL_INVALIDATE('{pipe}', 'c')");
     let word = match lab.try_sql(&statement).await? {
         Ok(_) => {
-            let answer = lab
-                .try_append(("T", "c"), &token, "o1", "{\"A\":1}\n")
-                .await?;
-            format!("carried out; an append is answered {}", answer.outcome())
+            let at = ("T", "c");
+            let status = bad_status(lab, at).await?;
+            let answer = lab.try_append(at, &token, "o1", "{\"A\":1}\n").await?;
+            let answer = answer.outcome();
+            format!("carried out; the status is {status}, and an append is answered {answer}")
         }
         Err(why) => refused(&why),
     };
@@ -207,7 +229,7 @@ pub(super) async fn kinds(lab: &mut Lab<'_>) -> Result<(), Broken> {
         created.push(*what);
         rows.push(((Pipe::OfTable(name), "c"), row.into()));
     }
-    let outcomes = lab.each_row(&rows).await?;
+    let outcomes = lab.each_row(&rows, TO_BE_REFUSED).await?;
     for (what, outcome) in created.into_iter().zip(outcomes) {
         lab.see_part(what, outcome.map(|outcome| outcome.word()))?;
     }

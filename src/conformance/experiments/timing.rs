@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::conformance::Broken;
 use crate::conformance::lab::Lab;
-use crate::conformance::sending::{COMMIT, Outcome, Patience, Status, status_in, token_of};
+use crate::conformance::outcome::{COMMIT, Outcome, Patience, Status};
+use crate::conformance::sending::{status_in, token_of};
 use crate::conformance::service::Request;
 
 /// The counters of a status that are there.
