@@ -25,10 +25,15 @@ const NO_CHANNEL: &str = "ERR_CHANNEL_DOES_NOT_EXIST";
 /// A pipe and the name of a channel.
 pub(super) type At<'a, P> = (P, &'a str);
 
-/// Whether an answer may be another one later: the pipe is not known everywhere yet, or the service has too much to do.
+/// Whether an answer may be another one later: the pipe or channel is not known everywhere yet, or the service is busy.
 pub(super) fn may_change(answer: &Answer) -> bool {
     let code = answer.code().unwrap_or_default();
-    matches!(answer.status, 404 | 408 | 429 | 500..) || code.contains("STALE_PIPE")
+    answer.status == 404 || is_busy(answer) || code.contains("STALE_PIPE")
+}
+
+/// Whether the service has too much to do.
+pub(super) fn is_busy(answer: &Answer) -> bool {
+    matches!(answer.status, 408 | 429 | 500..)
 }
 
 impl Lab<'_> {
@@ -99,22 +104,11 @@ impl Lab<'_> {
         rows: impl Into<bytes::Bytes>,
     ) -> Result<Answer, Broken> {
         let offsets = [("startOffsetToken", end), ("endOffsetToken", end)];
-        self.try_append_with(at, token, &offsets, rows).await
-    }
-
-    /// The same with these parameters for offset tokens.
-    pub(super) async fn try_append_with<'p>(
-        &mut self,
-        at: At<'_, impl Into<Pipe<'p>>>,
-        token: &str,
-        offsets: &[(&'static str, &str)],
-        rows: impl Into<bytes::Bytes>,
-    ) -> Result<Answer, Broken> {
-        let request = self.append_request(at, token, offsets, rows);
+        let request = self.append_request(at, token, &offsets, rows);
         self.service.ingest(&request).await
     }
 
-    /// The request that appends rows.
+    /// The request that appends rows, with these parameters for offset tokens.
     pub(super) fn append_request<'p>(
         &self,
         (pipe, channel): At<'_, impl Into<Pipe<'p>>>,
@@ -139,11 +133,20 @@ impl Lab<'_> {
         rows: impl Into<bytes::Bytes>,
     ) -> Result<Answer, Broken> {
         let offsets = [("startOffsetToken", end), ("endOffsetToken", end)];
-        let mut request = self.append_request(at, token, &offsets, rows);
+        let request = self.append_request(at, token, &offsets, rows);
+        self.ingest_while(may_change, request).await
+    }
+
+    /// Sends a request, and repeats it as a client does while the answer is not final; the last answer.
+    pub(super) async fn ingest_while(
+        &mut self,
+        is_open: fn(&Answer) -> bool,
+        mut request: Request,
+    ) -> Result<Answer, Broken> {
         let mut patience = Patience::of(TO_BE_ACCEPTED);
         loop {
             let answer = self.service.ingest(&request).await?;
-            if !may_change(&answer) || !patience.waits().await {
+            if !is_open(&answer) || !patience.waits().await {
                 return Ok(answer);
             }
             request = request.again();

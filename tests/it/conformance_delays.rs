@@ -18,6 +18,9 @@ use crate::conformance::Account;
 /// How long after the first question for it a thing is there.
 const LATE: Duration = Duration::from_secs(40);
 
+/// How long after the first rows of a channel they are taken.
+const BUSY: Duration = Duration::from_secs(4);
+
 /// A service that counts what it is sent. If it is late, pipes, channels in statuses, rows and columns can be seen only a while after
 /// they were asked for.
 #[derive(Debug, Clone)]
@@ -45,9 +48,14 @@ impl Service {
 
     /// Whether something is asked for that cannot be seen yet.
     fn is_early(&self, what: String) -> bool {
+        let late = if what.starts_with("rows of") {
+            BUSY
+        } else {
+            LATE
+        };
         let mut seen = self.seen.lock().unwrap();
         let first = seen.asked.entry(what).or_insert_with(Instant::now);
-        self.is_late && first.elapsed() < LATE
+        self.is_late && first.elapsed() < late
     }
 }
 
@@ -76,6 +84,11 @@ impl Transport for Service {
             let code = json!({ "error_code": "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED" });
             let mut answer = Response::new(Bytes::from(code.to_string()));
             *answer.status_mut() = http::StatusCode::NOT_FOUND;
+            return Ok(answer);
+        }
+        if path.ends_with("/rows") && self.is_early(format!("rows of {path}")) {
+            let mut answer = Response::new(Bytes::from_static(b"\"ERR_SERVICE_UNAVAILABLE\""));
+            *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
             return Ok(answer);
         }
         let answer = self.inner.call(request).await?;

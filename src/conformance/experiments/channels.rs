@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::conformance::Broken;
 use crate::conformance::lab::{Lab, Parts};
 use crate::conformance::outcome::{Outcome, Patience};
-use crate::conformance::sending::{status_in, token_of};
+use crate::conformance::sending::{may_change, status_in, token_of};
 use crate::conformance::service::Answer;
 
 const ROW: &str = "{\"A\":1}\n";
@@ -44,7 +44,7 @@ async fn skipped(lab: &mut Lab<'_>) -> Result<(), Broken> {
         lab.see("wire.skipped_token", "continuation tokens are opaque");
         return Ok(());
     };
-    let answer = lab.try_append(at, &skipped, "o1", ROW).await?;
+    let answer = lab.append_within(at, &skipped, "o1", ROW).await?;
     let known = [
         (
             400,
@@ -55,7 +55,7 @@ async fn skipped(lab: &mut Lab<'_>) -> Result<(), Broken> {
         (409, "", "conflict"),
     ];
     lab.see("wire.skipped_token", word(&answer, &known));
-    let answer = lab.try_append(at, &token, "o1", ROW).await?;
+    let answer = lab.append_within(at, &token, "o1", ROW).await?;
     let word = if answer.is_success() {
         "takes".to_owned()
     } else if is_sequence(&answer) {
@@ -77,7 +77,7 @@ async fn superseded(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let at = ("T", "superseded");
     let token = lab.open(at.0, at.1).await?;
     lab.open(at.0, at.1).await?;
-    let answer = lab.try_append(at, &token, "o1", ROW).await?;
+    let answer = lab.append_within(at, &token, "o1", ROW).await?;
     let known = [(400, "STALE_CONTINUATION", "stale"), (409, "", "conflict")];
     lab.see("wire.superseded_token", word(&answer, &known));
     Ok(())
@@ -89,17 +89,17 @@ async fn replayed(lab: &mut Lab<'_>) -> Result<(), Broken> {
     // The request is repeated as a client repeats it, and then sent anew.
     let offsets = [("startOffsetToken", "o1"), ("endOffsetToken", "o1")];
     let request = lab.append_request(at, &token, &offsets, ROW);
-    let first = lab.service.ingest(&request).await?;
+    let first = lab.ingest_while(may_change, request.clone()).await?;
     let next = token_of(&first).ok_or_else(|| Broken::of("appending a row", &first))?;
-    let answer = lab.service.ingest(&request.again()).await?;
-    let anew = lab.try_append(at, &token, "o1", ROW).await?;
+    let answer = lab.ingest_while(may_change, request.again()).await?;
+    let anew = lab.append_within(at, &token, "o1", ROW).await?;
     lab.committed(at, "o1").await?;
     lab.visible("T", 1).await?;
     // What follows shows whether the token is used up for other rows, and whether the channel is still open.
-    let other = lab.try_append(at, &token, "o9", "{\"A\":9}\n").await?;
+    let other = lab.append_within(at, &token, "o9", "{\"A\":9}\n").await?;
     let after = token_of(&other).filter(|again| *again != next);
     let after = after.unwrap_or_else(|| next.clone());
-    let last = lab.try_append(at, &after, "o2", "{\"A\":2}\n").await?;
+    let last = lab.append_within(at, &after, "o2", "{\"A\":2}\n").await?;
     let goes_on = last.is_success() && {
         let settled = lab.settled(at, "o2").await?;
         let twos = "SELECT COUNT(*) FROM {T} WHERE A = 2";
@@ -152,7 +152,7 @@ async fn replayed(lab: &mut Lab<'_>) -> Result<(), Broken> {
 pub(super) async fn names(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let lower = lab.open("T", "case").await?;
     lab.open("T", "CASE").await?;
-    let answer = lab.try_append(("T", "case"), &lower, "o1", ROW).await?;
+    let answer = lab.append_within(("T", "case"), &lower, "o1", ROW).await?;
     let word = if answer.is_success() {
         "exact".to_owned()
     } else if is_sequence(&answer) {
@@ -204,7 +204,8 @@ async fn offset_word(lab: &mut Lab<'_>, channel: &str, offset: &str) -> Result<S
     let token = lab.open(at.0, at.1).await?;
     // The end alone, so that a limit on the length of the whole address is met late.
     let end = [("endOffsetToken", offset)];
-    let answer = lab.try_append_with(at, &token, &end, ROW).await?;
+    let request = lab.append_request(at, &token, &end, ROW);
+    let answer = lab.ingest_while(may_change, request).await?;
     let Some(next) = token_of(&answer) else {
         return Ok(answer.outcome());
     };

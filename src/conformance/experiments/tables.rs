@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::conformance::Broken;
 use crate::conformance::lab::{Lab, Parts, Pipe};
 use crate::conformance::outcome::{Outcome, Patience};
-use crate::conformance::sending::{TO_BE_REFUSED, token_of};
+use crate::conformance::sending::{TO_BE_REFUSED, is_busy, token_of};
 use crate::conformance::statements::refused;
 
 /// How long the rows of a replaced table's channel may take to land.
@@ -40,7 +40,7 @@ async fn truncated(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let next = begun(lab, "TRUNCATED").await?;
     lab.sql("TRUNCATE TABLE {TRUNCATED}").await?;
     let at = ("TRUNCATED", "c");
-    let answer = lab.try_append(at, &next, "o2", "{\"A\":2}\n").await?;
+    let answer = lab.append_within(at, &next, "o2", "{\"A\":2}\n").await?;
     lab.see("truncate.append", answer.outcome());
     if answer.is_success() {
         lab.committed(at, "o2").await?;
@@ -57,7 +57,7 @@ async fn replaced(lab: &mut Lab<'_>) -> Result<(), Broken> {
         .await?;
     let at = ("REPLACED", "c");
     // Rows are sent at once, as by a writer that has not noticed anything.
-    let answer = lab.try_append(at, &next, "o2", "{\"A\":2}\n").await?;
+    let answer = lab.append_within(at, &next, "o2", "{\"A\":2}\n").await?;
     let status = bad_status(lab, at).await?;
     lab.see("replace.status", status);
     if !answer.is_success() {
@@ -107,7 +107,9 @@ async fn widened(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let next = begun(lab, "WIDENED").await?;
     lab.sql("ALTER TABLE {WIDENED} ADD COLUMN B NUMBER").await?;
     let row = "{\"A\":2,\"B\":2}\n";
-    let answer = lab.try_append(("WIDENED", "c"), &next, "o2", row).await?;
+    let answer = lab
+        .append_within(("WIDENED", "c"), &next, "o2", row)
+        .await?;
     lab.see("add_column.append", answer.outcome());
     if answer.is_success() {
         lab.committed(("WIDENED", "c"), "o2").await?;
@@ -125,7 +127,9 @@ async fn dropped(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let mut patience = Patience::of(SERVED).with_pauses(PAUSE);
     let mut accepted = 0;
     let answer = loop {
-        let answer = lab.try_append(at, &token, "o2", "{\"A\":2}\n").await?;
+        let offsets = [("startOffsetToken", "o2"), ("endOffsetToken", "o2")];
+        let request = lab.append_request(at, &token, &offsets, "{\"A\":2}\n");
+        let answer = lab.ingest_while(is_busy, request).await?;
         match token_of(&answer) {
             Some(next) if patience.waits().await => token = next,
             _ => break answer,

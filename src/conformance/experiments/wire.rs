@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::conformance::Broken;
 use crate::conformance::lab::{Lab, segment};
+use crate::conformance::sending::{is_busy, may_change};
 use crate::conformance::service::{Answer, Request};
 
 pub(super) async fn elastic(lab: &mut Lab<'_>) -> Result<(), Broken> {
@@ -23,7 +24,7 @@ pub(super) async fn elastic(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let request = Request::post(path)
         .query("retryCount", "0")
         .body("application/x-ndjson", "{\"A\":1}\n");
-    let answer = lab.service.ingest(&request).await?;
+    let answer = lab.ingest_while(may_change, request).await?;
     lab.see("elastic.table_path", answer.outcome());
     if answer.is_success() {
         let has_token = answer.field("next_continuation_token").is_some();
@@ -53,7 +54,9 @@ pub(super) async fn errors(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let unknown_pipe = lab.service.ingest(&request).await?;
     lab.see("error.unknown_pipe", unknown_pipe.outcome());
     let at = ("T", "no-such-channel");
-    let unknown_channel = lab.try_append(at, "0_1", "o1", "{\"A\":1}\n").await?;
+    let offsets = [("startOffsetToken", "o1"), ("endOffsetToken", "o1")];
+    let request = lab.append_request(at, "0_1", &offsets, "{\"A\":1}\n");
+    let unknown_channel = lab.ingest_while(is_busy, request).await?;
     lab.see("error.unknown_channel", unknown_channel.outcome());
     let path = lab.channel_path(false, "T", "c");
     let request = Request::new(Method::PUT, path).body("application/json", "{");
