@@ -103,25 +103,35 @@ impl Lab<'_> {
         end: &str,
         rows: impl Into<bytes::Bytes>,
     ) -> Result<Answer, Broken> {
-        let offsets = [("startOffsetToken", end), ("endOffsetToken", end)];
-        let request = self.append_request(at, token, &offsets, rows);
+        let request = self.append_request(at, token, end, rows);
         self.service.ingest(&request).await
     }
 
-    /// The request that appends rows, with these parameters for offset tokens.
+    /// The request that appends rows which end with the offset token `end`.
     pub(super) fn append_request<'p>(
+        &self,
+        at: At<'_, impl Into<Pipe<'p>>>,
+        token: &str,
+        end: &str,
+        rows: impl Into<bytes::Bytes>,
+    ) -> Request {
+        let request = self.append_request_without_start(at, token, end, rows);
+        request.query("startOffsetToken", end)
+    }
+
+    /// The same with the last offset token alone.
+    pub(super) fn append_request_without_start<'p>(
         &self,
         (pipe, channel): At<'_, impl Into<Pipe<'p>>>,
         token: &str,
-        offsets: &[(&'static str, &str)],
+        end: &str,
         rows: impl Into<bytes::Bytes>,
     ) -> Request {
         let path = format!("{}/rows", self.channel_path(true, pipe, channel));
-        let mut request = Request::post(path).query("continuationToken", token);
-        for (name, value) in offsets {
-            request = request.query(name, *value);
-        }
-        request.body("application/x-ndjson", rows)
+        Request::post(path)
+            .query("continuationToken", token)
+            .query("endOffsetToken", end)
+            .body("application/x-ndjson", rows)
     }
 
     /// Appends rows, and repeats the request as a client does; the last answer.
@@ -132,8 +142,7 @@ impl Lab<'_> {
         end: &str,
         rows: impl Into<bytes::Bytes>,
     ) -> Result<Answer, Broken> {
-        let offsets = [("startOffsetToken", end), ("endOffsetToken", end)];
-        let request = self.append_request(at, token, &offsets, rows);
+        let request = self.append_request(at, token, end, rows);
         self.ingest_while(may_change, request).await
     }
 

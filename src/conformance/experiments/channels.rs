@@ -87,8 +87,7 @@ async fn replayed(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let at = ("T", "replaying");
     let token = lab.open(at.0, at.1).await?;
     // The request is repeated as a client repeats it, and then sent anew.
-    let offsets = [("startOffsetToken", "o1"), ("endOffsetToken", "o1")];
-    let request = lab.append_request(at, &token, &offsets, ROW);
+    let request = lab.append_request(at, &token, "o1", ROW);
     let first = lab.ingest_while(may_change, request.clone()).await?;
     let next = token_of(&first).ok_or_else(|| Broken::of("appending a row", &first))?;
     let answer = lab.ingest_while(may_change, request.again()).await?;
@@ -203,8 +202,7 @@ async fn offset_word(lab: &mut Lab<'_>, channel: &str, offset: &str) -> Result<S
     let at = ("T", channel);
     let token = lab.open(at.0, at.1).await?;
     // The end alone, so that a limit on the length of the whole address is met late.
-    let end = [("endOffsetToken", offset)];
-    let request = lab.append_request(at, &token, &end, ROW);
+    let request = lab.append_request_without_start(at, &token, offset, ROW);
     let answer = lab.ingest_while(may_change, request).await?;
     let Some(next) = token_of(&answer) else {
         return Ok(answer.outcome());

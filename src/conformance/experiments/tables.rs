@@ -127,8 +127,7 @@ async fn dropped(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let mut patience = Patience::of(SERVED).with_pauses(PAUSE);
     let mut accepted = 0;
     let answer = loop {
-        let offsets = [("startOffsetToken", "o2"), ("endOffsetToken", "o2")];
-        let request = lab.append_request(at, &token, &offsets, "{\"A\":2}\n");
+        let request = lab.append_request(at, &token, "o2", "{\"A\":2}\n");
         let answer = lab.ingest_while(is_busy, request).await?;
         match token_of(&answer) {
             Some(next) if patience.waits().await => token = next,

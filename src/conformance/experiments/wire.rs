@@ -54,8 +54,7 @@ pub(super) async fn errors(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let unknown_pipe = lab.service.ingest(&request).await?;
     lab.see("error.unknown_pipe", unknown_pipe.outcome());
     let at = ("T", "no-such-channel");
-    let offsets = [("startOffsetToken", "o1"), ("endOffsetToken", "o1")];
-    let request = lab.append_request(at, "0_1", &offsets, "{\"A\":1}\n");
+    let request = lab.append_request(at, "0_1", "o1", "{\"A\":1}\n");
     let unknown_channel = lab.ingest_while(is_busy, request).await?;
     lab.see("error.unknown_channel", unknown_channel.outcome());
     let path = lab.channel_path(false, "T", "c");
