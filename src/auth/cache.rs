@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use crate::types::secret::Secret;
 use tokio::time::Instant;
 
-use super::Bearer;
 use super::flight::{SingleFlight, Stopped};
 use crate::base::time::TimeSource;
 
@@ -20,7 +19,7 @@ const RENEWAL_BACKOFF: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) token: Secret,
-    /// As in [`Bearer::new`].
+    /// As in [`Bearer::new`](crate::auth::Bearer::new).
     pub(crate) token_type: &'static str,
     pub(crate) obtained_at: SystemTime,
     pub(crate) expires_at: SystemTime,
@@ -30,16 +29,9 @@ pub(crate) struct Fetched {
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) token: Secret,
-    token_type: &'static str,
+    pub(crate) token_type: &'static str,
     /// Identifies this token in [`TokenCache::invalidate`].
     pub(crate) generation: u64,
-}
-
-impl Held {
-    /// The token as a request carries it.
-    pub(crate) fn bearer(&self) -> Bearer {
-        Bearer::new(self.token.clone(), self.token_type)
-    }
 }
 
 /// Keeps one token valid for any number of callers.

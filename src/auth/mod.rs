@@ -111,6 +111,13 @@ impl Bearer {
     }
 }
 
+impl cache::Held {
+    /// The token as a request carries it.
+    pub(crate) fn bearer(&self) -> Bearer {
+        Bearer::new(self.token.clone(), self.token_type)
+    }
+}
+
 /// What a credential can use to get a token.
 #[derive(Debug, Clone, Copy)]
 pub struct CredentialContext<'a> {

@@ -38,6 +38,7 @@ impl Tokens {
                 tokio::task::yield_now().await;
                 Ok(Fetched {
                     token: Secret::from("token"),
+                    token_type: "OAUTH",
                     obtained_at: Still.now(),
                     expires_at: Still.now() + Duration::from_secs(3600),
                 })
