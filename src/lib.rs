@@ -159,7 +159,7 @@ pub mod transport {
     };
 }
 
-pub use self::base::options::{Nulls, OnUncommitted, Pacing, Recovery};
+pub use self::base::options::{CommitEvidence, Nulls, OnUncommitted, Pacing, Recovery};
 #[cfg(feature = "stream")]
 pub use self::channel::commit_stream::CommitStream;
 pub use self::channel::receipt::{Commits, Receipt};

@@ -323,6 +323,10 @@ fn channel_status(fields: &StatusFields) -> Result<ChannelStatus> {
         &fields.last_error_timestamp_ms,
         &fields.last_error_timestamp,
     ];
+    let inserted = [
+        ("rows_inserted", &fields.rows_inserted),
+        ("rows_inserted_count", &fields.rows_inserted_count),
+    ];
     Ok(ChannelStatus {
         database_name: text(&fields.database_name),
         schema_name: text(&fields.schema_name),
@@ -331,10 +335,10 @@ fn channel_status(fields: &StatusFields) -> Result<ChannelStatus> {
         status_code: printable(&code, text::CODE),
         latest_committed_offset_token: token(&fields.last_committed_offset_token)?,
         created_on_ms: whole(&fields.created_on_ms),
-        rows_inserted_count: counter(&[
-            ("rows_inserted", &fields.rows_inserted),
-            ("rows_inserted_count", &fields.rows_inserted_count),
-        ])?,
+        has_row_counts: inserted
+            .iter()
+            .any(|(_, value)| !matches!(value, Scalar::Nothing)),
+        rows_inserted_count: counter(&inserted)?,
         rows_parsed_count: counter(&[
             ("rows_parsed", &fields.rows_parsed),
             ("rows_parsed_count", &fields.rows_parsed_count),

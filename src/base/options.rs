@@ -63,6 +63,36 @@ pub enum Recovery {
     Replay,
 }
 
+/// What shows that accepted rows are committed.
+///
+/// ```no_run
+/// # use snowpipe_streaming::{CommitEvidence, PipePath, Profile, StreamingIngestClient};
+/// # async fn example(profile: Profile, pipe: PipePath) -> snowpipe_streaming::Result<()> {
+/// // The select of this pipe has a WHERE, and rows that it leaves out are not counted.
+/// let client = StreamingIngestClient::builder(profile, pipe)
+///     .commit_evidence(CommitEvidence::Token)
+///     .build()
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum CommitEvidence {
+    /// The committed token covers the rows, and the channel's counters of inserted and rejected rows account for them. A
+    /// service may show the token some seconds before the counters; until then it is not known whether rows were rejected.
+    ///
+    /// If the counters account for fewer rows than the token covers for
+    /// [`commit_stall_timeout`](crate::ClientBuilder::commit_stall_timeout), the channel ends with
+    /// [`OffsetConflict`](crate::InvalidationCause::OffsetConflict): rows that were accepted are not in the table. Counters
+    /// that do not move at all for 30 seconds after a commit are ignored. See
+    /// [`delivery`](crate::guide::delivery#tokens-and-counters).
+    #[default]
+    RowCounts,
+    /// The committed token alone. For pipes that leave rows out (WHERE in the select, a private preview), and for programs
+    /// that have to know the token as soon as it moves. A rejected row may be counted after its receipt has resolved.
+    Token,
+}
+
 /// What happens to top-level keys whose value is null.
 ///
 /// A JSON null in a VARIANT column is stored as a VARIANT null, which is not SQL NULL. An omitted key takes the column's
@@ -109,6 +139,7 @@ pub(crate) struct Options {
     pub(crate) nulls: Nulls,
     pub(crate) on_uncommitted: OnUncommitted,
     pub(crate) recovery: Recovery,
+    pub(crate) commit_evidence: CommitEvidence,
     pub(crate) isolate_rejects: bool,
     pub(crate) offload_threshold: usize,
     pub(crate) compression_level: i32,
@@ -133,6 +164,7 @@ impl Default for Options {
             nulls: Nulls::Send,
             on_uncommitted: OnUncommitted::default(),
             recovery: Recovery::default(),
+            commit_evidence: CommitEvidence::default(),
             isolate_rejects: false,
             offload_threshold: 256 << 10,
             compression_level: 1,

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::core::progress::Progress;
 use self::registry::Registry;
 use self::shared::Shared;
 use self::writer::Writer;
@@ -242,6 +243,12 @@ impl<M: Mode> Channel<M> {
         context.status_after_open(self.name(), OPEN_RETRY_FOR).await
     }
 
+    /// Waits until the rows that were committed before a reopen are counted, or until the channel ends.
+    pub(crate) async fn earlier_rows_are_counted(&self) -> Result<()> {
+        let is_over = |p: &Progress| !p.waits_for_earlier_rows || p.end.is_some();
+        self.shared().wait(|p| is_over(p).then_some(Ok(()))).await
+    }
+
     /// Whether a status belongs to this channel and not to another one of the same name.
     pub(crate) fn is_shown_by(&self, status: &ChannelStatus) -> bool {
         let core = self.shared().core();
@@ -280,17 +287,17 @@ impl<M: Mode> Channel<M> {
         });
         let (shared, status) =
             open::open::<M>(&self.registry, &old.name, policy, None, Some(&old)).await?;
-        let is_in_doubt = old.update_and_wake(|core, now| {
+        let (is_in_doubt, uncounted) = old.update_and_wake(|core, now| {
             core.on_reopened(now, gone(), &status);
-            core.is_in_doubt(&status)
+            (core.is_in_doubt(&status), core.handover(&status))
         });
         let unreported = old.unreported(&old.progress());
-        shared.update(|core, _| core.inherit_rejects(unreported));
+        shared.update(|core, now| core.inherit(now, unreported, uncounted));
         let timeout = self.writer.timeout;
         self.writer = Writer::new(Arc::clone(&self.registry.context), Arc::clone(&shared));
         self.current.send_replace(shared);
         self.writer.timeout = timeout;
-        let report = old.core().report();
+        let report = old.core().report_by_token();
         Ok((report, is_in_doubt))
     }
 

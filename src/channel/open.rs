@@ -128,6 +128,7 @@ pub(super) async fn open<M: Mode>(
         committed_token: status.latest_committed_offset_token().cloned(),
         created_on_ms: status.created_on_ms(),
         rejected: status.rows_error_count(),
+        row_count: status.rows_accounted(),
         is_all_committed,
         is_tracked: M::IS_TRACKED,
     };
@@ -142,6 +143,7 @@ pub(super) async fn open<M: Mode>(
         commit_stall_timeout: options.commit_stall_timeout,
         pace: options.pace(),
         recovery: options.recovery,
+        commit_evidence: options.commit_evidence,
         isolate_rejects: options.isolate_rejects,
     };
     let core = Core::new(

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::StreamingIngestClient;
 use crate::api::{Api, ApiConfig};
 use crate::auth::Credential;
-use crate::base::options::{FAR_FUTURE, Nulls, OnUncommitted, Options, Pacing, Recovery};
+use crate::base::options::{
+    CommitEvidence, FAR_FUTURE, Nulls, OnUncommitted, Options, Pacing, Recovery,
+};
 use crate::base::time::{SystemClock, TimeSource};
 use crate::config::Profile;
 use crate::http::{HttpTransport, Transport};
@@ -142,6 +144,12 @@ impl ClientBuilder {
     /// What to do about uncommitted rows of an earlier holder. An open may override it.
     pub fn on_uncommitted(mut self, policy: OnUncommitted) -> Self {
         self.options.on_uncommitted = policy;
+        self
+    }
+
+    /// What shows that accepted rows are committed. Default [`CommitEvidence::RowCounts`].
+    pub fn commit_evidence(mut self, evidence: CommitEvidence) -> Self {
+        self.options.commit_evidence = evidence;
         self
     }
 

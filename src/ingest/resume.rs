@@ -150,6 +150,8 @@ impl<S: Source> Flow<'_, S> {
         let Some(shard) = self.shards.get_mut(index) else {
             return Ok(());
         };
+        let counted = shard.channel.earlier_rows_are_counted();
+        self.source.shutdown.interrupting(counted).await??;
         let status = shard.channel.status_after_open();
         let status = self.source.shutdown.interrupting(status).await??;
         let counter = Counter::new(&shard.channel, &status);

@@ -24,6 +24,9 @@ pub struct ChannelStatus {
     pub(crate) rows_inserted_count: u64,
     pub(crate) rows_parsed_count: u64,
     pub(crate) rows_error_count: u64,
+    /// Whether the server reports how many rows it has inserted or parsed.
+    #[serde(skip)]
+    pub(crate) has_row_counts: bool,
     pub(crate) last_error_offset_token_upper_bound: Option<OffsetToken>,
     pub(crate) last_error_message: Option<String>,
     pub(crate) last_error_timestamp_ms: Option<u64>,
@@ -88,6 +91,14 @@ impl ChannelStatus {
     /// The number of rows the server rejected.
     pub fn rows_error_count(&self) -> u64 {
         self.rows_error_count
+    }
+
+    /// How many rows the counters account for, inserted and rejected ones; `None` if the server does not count them.
+    pub(crate) fn rows_accounted(&self) -> Option<u64> {
+        let accounted = self
+            .rows_inserted_count
+            .saturating_add(self.rows_error_count);
+        self.has_row_counts.then_some(accounted)
     }
 
     /// A token at or after the last rejected row.

@@ -75,6 +75,7 @@ mod replaced_tables;
 mod replay;
 mod replica_lag;
 mod retry_limits;
+mod row_counts;
 mod runtime_shutdown;
 mod scale;
 mod scripted_server;

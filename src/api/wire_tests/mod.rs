@@ -250,6 +250,7 @@ fn an_open_answer_is_read_in_full() {
             rows_inserted_count: 38,
             rows_parsed_count: 41,
             rows_error_count: 3,
+            has_row_counts: true,
             last_error_offset_token_upper_bound: Some(OffsetToken::from_server("17")),
             last_error_message: Some("Numeric value 'abc' is not recognized".into()),
             last_error_timestamp_ms: Some(1_760_000_001_456),

@@ -66,7 +66,7 @@ impl Core {
             self.collect_lost();
             self.end = Some(error);
         }
-        self.phase = if settle && !self.ledger.is_settled() {
+        self.phase = if settle && (!self.ledger.is_settled() || self.counts.is_waiting()) {
             self.commit.poll_soon(now);
             Phase::Settling {
                 until: now + self.limits.settle_timeout,
@@ -88,7 +88,7 @@ impl Core {
         match self.ledger.observe(seen, |_| ()) {
             Reading::Advanced | Reading::Unchanged | Reading::Outdated => {
                 self.sent = self.ledger.committed();
-                self.count_rejects(status);
+                self.count_rows(now, status);
             }
             // Another writer moved the token, so it says nothing about this channel's rows.
             Reading::Suspicious | Reading::Conflict => {}
@@ -108,7 +108,7 @@ impl Core {
     }
 
     pub(super) fn end_drained(&mut self, now: Instant) {
-        let error = if self.ledger.committed() == self.appended {
+        let error = if self.counts.committed() == self.appended {
             info!(rows = self.appended, "channel closed");
             closed()
         } else {
@@ -145,9 +145,26 @@ impl Core {
         }
     }
 
+    /// The report after a reopen, whose token decides: the next state of the channel waits until the rows are counted.
+    pub(crate) fn report_by_token(&self) -> CloseReport {
+        let mut report = self.report();
+        if self.ledger.committed() > self.counts.committed() {
+            report.uncommitted.remove(0);
+        }
+        report.rows_committed = self.ledger.committed();
+        report.committed_token = self.visible(self.ledger.watermark());
+        report
+    }
+
     /// The uncommitted rows by state, and the rejects.
     pub(crate) fn report(&self) -> CloseReport {
         let mut uncommitted: Vec<UncommittedRange> = Vec::new();
+        let uncounted = self.ledger.committed() - self.counts.committed();
+        if uncounted > 0 {
+            let last = self.visible(self.ledger.watermark());
+            let range = UncommittedRange::new(RowState::Accepted, uncounted, None, last);
+            uncommitted.push(range);
+        }
         for p in self.ledger.pending() {
             let state = if p.position <= self.accepted {
                 RowState::Accepted
@@ -162,7 +179,7 @@ impl Core {
         CloseReport {
             committed_token: self.committed_token(),
             rows_appended: self.appended,
-            rows_committed: self.ledger.committed(),
+            rows_committed: self.counts.committed(),
             uncommitted,
             rejects: self.commit.rejects().to_vec(),
         }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::ledger::{Observation, REPLICA_LAG, Reading};
+use super::row_counts::{Handover, Overdue};
 use super::{Core, Phase, retry_decision};
 use crate::channel::polling::interest::{CommitSample, HEARTBEAT, PollInterest};
 use crate::types::channel_status::ChannelStatus;
@@ -20,6 +21,8 @@ const LONE: Duration = Duration::from_millis(2_500);
 const RECHECK_SOON: Duration = Duration::from_millis(50);
 /// The delay before an implausible answer is checked by another poll: a replica of the server may lag.
 const RECHECK_DOUBTFUL: Duration = Duration::from_secs(1);
+/// The delay before a poll that looks whether the counters have followed the token.
+const RECHECK_COUNTS: Duration = Duration::from_millis(500);
 /// A channel that is absent from this many consecutive answers counts as gone.
 const ABSENT_LIMIT: u32 = 3;
 /// Further reject windows are merged into the last one.
@@ -170,6 +173,9 @@ impl Core {
         if let Some(again) = commit.recheck_at {
             return PollInterest::At(again);
         }
+        if self.counts.is_waiting() {
+            return PollInterest::At(commit.last_poll + RECHECK_COUNTS);
+        }
         // When draining, poll for the last accept; its commit confirms the earlier ones.
         let last = commit
             .latest
@@ -213,6 +219,31 @@ impl Core {
             ),
         );
         self.invalidate(now, InvalidationCause::CommitStalled, error);
+    }
+
+    /// Decides what happens if the row counters have not followed the committed token in time.
+    fn check_counts(&mut self, now: Instant) {
+        let timeout = self.limits.commit_stall_timeout;
+        let asked = self.commit.poll_sent;
+        match self.counts.overdue(asked, timeout) {
+            None => {}
+            Some(Overdue::Unkept) => {
+                warn!(
+                    channel = self.name,
+                    "the server does not count the rows of the channel; from now on its committed token alone decides"
+                );
+                self.counts.trust_token();
+            }
+            Some(Overdue::Short { missing }) if matches!(self.phase, Phase::Open) => {
+                let text = format!(
+                    "for {timeout:?} the committed token has covered {missing} rows more than the server counts as inserted or rejected ({}); another writer uses the channel, or the pipe leaves rows out (then build the client with CommitEvidence::Token)",
+                    self.report().at_risk()
+                );
+                let error = Error::new(ErrorKind::InvalidOffset, text);
+                self.give_up(now, InvalidationCause::OffsetConflict, error);
+            }
+            Some(Overdue::Short { .. }) => {}
+        }
     }
 
     /// The status call failed.
@@ -260,6 +291,7 @@ impl Core {
         self.commit.recheck_at = None;
         self.commit.answered();
         let is_current = self.read_status(now, status);
+        self.check_counts(now);
         self.check_stall(now);
         let sample = self.commit.committed(self.ledger.committed());
         self.commit.last_poll = self.commit.poll_sent;
@@ -319,9 +351,7 @@ impl Core {
                 return false;
             }
         }
-        if !self.count_rejects(status) && reading == Reading::Advanced {
-            self.isolate(false);
-        }
+        self.count_rows(now, status);
         if status.is_healthy() {
             if self.ledger.committed() == self.appended {
                 self.reopens.on_healthy(now);
@@ -349,8 +379,22 @@ impl Core {
         self.invalidate(now, cause, error);
     }
 
-    /// Takes over the reject windows that the handle before a reopen has not returned. They precede all rows of this channel.
-    pub(crate) fn inherit_rejects(&mut self, unreported: Vec<RejectWindow>) {
+    /// Takes over from the state before a reopen: the reject windows that its handle has not returned, which precede all rows
+    /// of this channel, and committed rows that were not counted.
+    pub(crate) fn inherit(
+        &mut self,
+        now: Instant,
+        unreported: Vec<RejectWindow>,
+        uncounted: Option<Handover>,
+    ) {
+        if let Some(Handover {
+            expected,
+            counted_token,
+        }) = uncounted
+        {
+            self.counts.take_over(now, expected);
+            self.commit.counted_token = counted_token;
+        }
         let unreported = unreported
             .into_iter()
             .map(|window| RejectWindow { to: 0, ..window });
@@ -366,8 +410,33 @@ impl Core {
         }
     }
 
+    /// What the channel's next state takes over, after a reopen with `status` in its answer.
+    pub(crate) fn handover(&self, status: &ChannelStatus) -> Option<Handover> {
+        let committed = self.ledger.committed();
+        let handover = self
+            .counts
+            .handover(committed, self.commit.counted_token.clone());
+        handover.filter(|_| self.is_same_channel(status))
+    }
+
+    /// Reads the counters of a current status, whose token the ledger has read: rejected rows, and which rows are committed.
+    pub(super) fn count_rows(&mut self, now: Instant, status: &ChannelStatus) {
+        let (before, shown) = (self.counts.committed(), self.ledger.committed());
+        self.counts.shown(now, shown, self.ledger.watermark());
+        let sent = self.sent.max(shown);
+        self.counts.observe(status.rows_accounted(), sent);
+        let were_rejected = self.count_rejects(status);
+        if !were_rejected && self.counts.committed() > before {
+            self.isolate(false);
+        }
+        if !self.counts.waits_for_earlier_rows() {
+            self.commit.counted = self.counts.committed();
+            self.commit.counted_token = self.counts.token().cloned();
+        }
+    }
+
     /// Records a rise of the reject counter and returns whether it rose. A lower counter is from a stale read and ignored.
-    pub(super) fn count_rejects(&mut self, status: &ChannelStatus) -> bool {
+    fn count_rejects(&mut self, status: &ChannelStatus) -> bool {
         let count = status.rows_error_count();
         let has_risen = count > self.commit.rejected;
         if has_risen {
@@ -403,8 +472,6 @@ impl Core {
                 };
             }
         }
-        self.commit.counted = self.ledger.committed();
-        self.commit.counted_token = self.ledger.watermark().cloned();
         has_risen
     }
 }

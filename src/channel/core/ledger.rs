@@ -48,7 +48,7 @@ pub(crate) enum Reading {
     Advanced,
     /// What this channel sent does not explain the status, but a lagging replica may. Poll again.
     Suspicious,
-    /// The same unexplained status again: another writer moved the channel's token.
+    /// A second unexplained status: another writer moved the channel's token.
     Conflict,
 }
 
@@ -62,11 +62,12 @@ enum Known {
     Pending(usize),
 }
 
-/// A status that nothing explains. The same one again is a conflict.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A status that this channel's requests do not explain.
+#[derive(Debug)]
 struct SuspectStatus {
     token: Option<OffsetToken>,
     created_on_ms: Option<u64>,
+    may_be_older: bool,
 }
 
 /// Follows the committed token, starting from the one in the answer to the open.
@@ -156,8 +157,15 @@ impl Ledger {
             let suspect = SuspectStatus {
                 token: seen.token.cloned(),
                 created_on_ms: seen.created_on_ms,
+                may_be_older: self.may_be_older(&seen),
             };
-            if self.suspect.as_ref() == Some(&suspect) && !self.may_be_older(&seen) {
+            // Another writer that goes on writing shows another token each time.
+            let is_confirmed = self.suspect.as_ref().is_some_and(|before| {
+                !before.may_be_older
+                    || (&before.token, before.created_on_ms)
+                        == (&suspect.token, suspect.created_on_ms)
+            });
+            if is_confirmed && !suspect.may_be_older {
                 return Reading::Conflict;
             }
             self.suspect = Some(suspect);

@@ -16,6 +16,7 @@ pub(crate) mod responses;
 pub(crate) mod retry_decision;
 #[cfg(test)]
 mod rig;
+pub(crate) mod row_counts;
 pub(crate) mod schedule;
 pub(crate) mod tokens;
 mod used_tokens;
@@ -32,11 +33,12 @@ use self::ledger::Ledger;
 use self::progress::{End, Progress, closed};
 use self::replay::{Reopening, Reopens};
 use self::responses::InFlight;
+use self::row_counts::RowCounts;
 use self::tokens::Tokens;
 use crate::base::budget::Charge;
 use crate::base::buffers::EAGER_BATCH_BYTES;
 use crate::base::metrics::CounterSnapshot;
-use crate::base::options::{Pace, Recovery};
+use crate::base::options::{CommitEvidence, Pace, Recovery};
 use crate::base::request_limit::RequestLimit;
 use crate::base::retry::Bucket;
 use crate::compress::ratio::Ratio;
@@ -56,6 +58,7 @@ pub(crate) struct Limits {
     pub(crate) commit_stall_timeout: Duration,
     pub(crate) pace: Option<Pace>,
     pub(crate) recovery: Recovery,
+    pub(crate) commit_evidence: CommitEvidence,
     pub(crate) isolate_rejects: bool,
 }
 
@@ -84,6 +87,8 @@ pub(crate) struct Opening {
     pub(crate) committed_token: Option<OffsetToken>,
     pub(crate) created_on_ms: Option<u64>,
     pub(crate) rejected: u64,
+    /// The count of inserted and rejected rows, if the server has one.
+    pub(crate) row_count: Option<u64>,
     /// Whether the server confirmed that no rows of an earlier holder are uncommitted.
     pub(crate) is_all_committed: bool,
     /// Whether the caller supplies the offset tokens. Otherwise the core makes them.
@@ -157,6 +162,7 @@ pub(crate) struct Core {
     last_len: usize,
 
     ledger: Ledger,
+    counts: RowCounts,
     commit: CommitTracker,
 
     /// Counts the reopens, so that the answer to a status poll from before a reopen is recognized and dropped.
@@ -174,6 +180,11 @@ impl Core {
             request_limit: limits.request_limit.get(),
             tokens: Tokens::new(opening.committed_token.clone()),
             commit: CommitTracker::new(now, opening.rejected, opening.committed_token.clone()),
+            counts: RowCounts::new(
+                limits.commit_evidence,
+                opening.row_count,
+                opening.committed_token.clone(),
+            ),
             ledger: Ledger::new(now, opening.committed_token, opening.created_on_ms),
             bytes_pace: pace.map(|p| Bucket::new(now, p.bytes_per_second, p.bytes_per_second)),
             requests_pace: pace
@@ -213,7 +224,7 @@ impl Core {
 
     /// The last committed token, or `None` for an untracked channel.
     pub(crate) fn committed_token(&self) -> Option<OffsetToken> {
-        self.visible(self.ledger.watermark())
+        self.visible(self.counts.token())
     }
 
     /// Hides tokens that the core made itself.
@@ -235,7 +246,7 @@ impl Core {
         let end = self.end.as_ref().map(Error::kind);
         CounterSnapshot {
             accepted: self.accepted,
-            committed: self.ledger.committed(),
+            committed: self.counts.committed(),
             rejected: self.rows_rejected(),
             epoch: self.epoch,
             is_invalidated: matches!(end, Some(ErrorKind::Invalidated(_))),
@@ -261,10 +272,12 @@ impl Core {
 
     pub(crate) fn progress(&self) -> Progress {
         Progress {
-            accepted: self.accepted,
-            committed: self.ledger.committed(),
+            // A status may show a commit before the request is answered.
+            accepted: self.accepted.max(self.ledger.committed()),
+            committed: self.counts.committed(),
             committed_token: self.committed_token(),
             rejects: self.commit.rejects(),
+            waits_for_earlier_rows: self.counts.waits_for_earlier_rows(),
             is_closing: self.drain_until.is_some(),
             end: self.end.as_ref().map(|error| End {
                 error: error.clone(),

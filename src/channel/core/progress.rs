@@ -13,6 +13,8 @@ pub(crate) struct Progress {
     pub(crate) committed: u64,
     pub(crate) committed_token: Option<OffsetToken>,
     pub(crate) rejects: Arc<Vec<RejectWindow>>,
+    /// Whether rows that were committed before the open are not counted yet.
+    pub(crate) waits_for_earlier_rows: bool,
     /// Whether the handle was closed or dropped.
     pub(crate) is_closing: bool,
     pub(crate) end: Option<End>,
@@ -53,7 +55,7 @@ impl Progress {
 
     /// Whether the rows after `from` through `position` are accepted, or `None` if that is still open.
     pub(crate) fn accepted_outcome(&self, from: u64, position: u64) -> Option<Result<()>> {
-        if self.accepted >= position || self.committed >= position {
+        if self.accepted.max(self.committed) >= position {
             return Some(Ok(()));
         }
         self.outcome_at_end(from, position)

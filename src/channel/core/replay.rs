@@ -246,7 +246,7 @@ impl Core {
         }
         // Only committed rows can be among the counted rejects: the others were discarded.
         self.sent = committed;
-        self.count_rejects(status);
+        self.count_rows(now, status);
         self.accepted = committed;
         self.release_committed();
         if let Some(flight) = self.flight.take()

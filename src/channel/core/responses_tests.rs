@@ -141,3 +141,41 @@ fn rows_that_another_run_committed_are_not_split_and_sent_again() {
     assert!(rig.core.flight.is_none());
     assert_eq!(closed(&mut rig), (Vec::new(), 4));
 }
+
+#[test]
+fn an_append_that_is_answered_with_a_token_of_another_open_is_not_accepted() {
+    for (sent, next, is_fenced) in [
+        ("1_5", "1_6", false),
+        ("1_5", "2_1", true),
+        ("1_5", "2_9", true),
+        ("a5", "b6", false),
+        ("1_5", "opaque", false),
+        ("1_x", "2_x", false),
+    ] {
+        let mut rig = Rig::new();
+        rig.core.continuation_token = sent.to_owned();
+        rig.send(10, 4);
+        let answer = AppendAnswer {
+            next_continuation_token: next.to_owned(),
+            session: None,
+        };
+        rig.core.on_response(rig.now, Ok(answer), 0.0);
+        let fenced = ErrorKind::Invalidated(InvalidationCause::Fenced);
+        assert_eq!(rig.cause(), is_fenced.then_some(fenced), "{sent}, {next}");
+        let accepted = if is_fenced { 0 } else { 4 };
+        assert_eq!(rig.core.progress().accepted, accepted, "{sent}, {next}");
+    }
+}
+
+#[test]
+fn rows_of_such_an_append_are_replayed() {
+    let mut rig = Rig::counting(Recovery::Replay);
+    rig.core.continuation_token = "1_5".to_owned();
+    rig.send(10, 4);
+    let answer = AppendAnswer {
+        next_continuation_token: "2_1".to_owned(),
+        session: None,
+    };
+    rig.core.on_response(rig.now, Ok(answer), 0.0);
+    assert!(matches!(rig.poll(), Action::Reopen(_)));
+}

@@ -14,7 +14,7 @@ use super::{Core, Limits, Opening};
 use crate::api::failure::Failure;
 use crate::api::{AppendAnswer, AppendRequest};
 use crate::base::budget::{Budget, Share};
-use crate::base::options::Recovery;
+use crate::base::options::{CommitEvidence, Recovery};
 use crate::base::request_limit::RequestLimit;
 use crate::channel::polling::interest::CommitSample;
 use crate::compress::compressor::Compressor;
@@ -43,25 +43,33 @@ impl Rig {
             commit_stall_timeout: Duration::from_secs(120),
             pace: None,
             recovery: Recovery::Surface,
+            commit_evidence: CommitEvidence::default(),
             isolate_rejects: false,
-        };
-        let opening = Opening {
-            name: "c".to_owned(),
-            pipe: "DB.S.P".to_owned(),
-            continuation_token: "1".to_owned(),
-            committed_token: Some(9.into()),
-            created_on_ms: Some(1),
-            rejected: 2,
-            is_all_committed: true,
-            is_tracked: true,
         };
         let budget = Budget::new(1 << 20);
         Self {
-            core: Core::new(now, limits, opening, "m".to_owned()),
+            core: Core::new(now, limits, opening(), "m".to_owned()),
             now,
             share: budget.share(1 << 20),
             budget,
             ids: 0,
+        }
+    }
+
+    /// The same channel on a server that counts rows: 98 were inserted before the open.
+    pub(super) fn counting(recovery: Recovery) -> Self {
+        let rig = Self::new();
+        let limits = Limits {
+            recovery,
+            ..rig.core.limits.clone()
+        };
+        let opening = Opening {
+            row_count: Some(100),
+            ..opening()
+        };
+        Self {
+            core: Core::new(rig.now, limits, opening, "m".to_owned()),
+            ..rig
         }
     }
 
@@ -178,6 +186,20 @@ impl Rig {
         self.core.on_status(self.now, Some(&status))
     }
 
+    /// A status poll that is answered with these counts of inserted and rejected rows.
+    pub(super) fn status_counting(&mut self, token: i64, inserted: u64, rejected: u64) {
+        let status = ChannelStatus {
+            latest_committed_offset_token: Some(token.into()),
+            created_on_ms: Some(1),
+            rows_inserted_count: inserted,
+            rows_error_count: rejected,
+            has_row_counts: true,
+            ..ChannelStatus::default()
+        };
+        self.core.asked(self.now);
+        self.core.on_status(self.now, Some(&status));
+    }
+
     /// A status poll that fails.
     pub(super) fn poll_fails(&mut self) {
         self.core.asked(self.now);
@@ -220,6 +242,25 @@ impl Rig {
 
     /// The server asks for a reopen and answers it with `token` as the committed one. Returns how the core asked for it.
     pub(super) fn reopen(&mut self, token: i64, rejected: u64) -> Reopen {
+        self.reopen_with(ChannelStatus {
+            latest_committed_offset_token: Some(token.into()),
+            rows_error_count: rejected,
+            ..ChannelStatus::default()
+        })
+    }
+
+    /// The same with these counts of inserted and rejected rows.
+    pub(super) fn reopen_counting(&mut self, token: i64, inserted: u64, rejected: u64) -> Reopen {
+        self.reopen_with(ChannelStatus {
+            latest_committed_offset_token: Some(token.into()),
+            rows_inserted_count: inserted,
+            rows_error_count: rejected,
+            has_row_counts: true,
+            ..ChannelStatus::default()
+        })
+    }
+
+    fn reopen_with(&mut self, status: ChannelStatus) -> Reopen {
         let why = Error::new(ErrorKind::Refused, "no");
         self.core
             .invalidate(self.now, InvalidationCause::MustReopen, why);
@@ -228,10 +269,8 @@ impl Rig {
         };
         let status = ChannelStatus {
             status_code: "SUCCESS".to_owned(),
-            latest_committed_offset_token: Some(token.into()),
             created_on_ms: Some(1),
-            rows_error_count: rejected,
-            ..ChannelStatus::default()
+            ..status
         };
         let answer = Opened {
             next_continuation_token: "3".to_owned(),
@@ -239,5 +278,20 @@ impl Rig {
         };
         self.core.on_recovered(self.now, Ok(answer));
         how
+    }
+}
+
+/// How the channel is opened.
+pub(super) fn opening() -> Opening {
+    Opening {
+        name: "c".to_owned(),
+        pipe: "DB.S.P".to_owned(),
+        continuation_token: "1".to_owned(),
+        committed_token: Some(9.into()),
+        created_on_ms: Some(1),
+        rejected: 2,
+        row_count: None,
+        is_all_committed: true,
+        is_tracked: true,
     }
 }

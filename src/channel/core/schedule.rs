@@ -40,7 +40,7 @@ impl Core {
             Phase::Ended => return Action::Stop,
             Phase::Settling { until } => {
                 let until = self.drain_until.map_or(until, |drain| drain.min(until));
-                if now >= until || self.ledger.is_settled() {
+                if now >= until || (self.ledger.is_settled() && !self.counts.is_waiting()) {
                     self.phase = Phase::Ended;
                     return Action::Stop;
                 }
@@ -92,7 +92,7 @@ impl Core {
     /// Whether the channel is closing, and everything is committed or the deadline has passed.
     fn is_drained(&self, now: Instant) -> bool {
         self.drain_until
-            .is_some_and(|until| now >= until || self.ledger.committed() == self.appended)
+            .is_some_and(|until| now >= until || self.counts.committed() == self.appended)
     }
 
     fn next_compression(&mut self) -> Option<Action> {
@@ -145,7 +145,7 @@ impl Core {
         }
         self.retry_at = None;
         if self.flight.is_none() {
-            if self.isolating.is_some() && self.accepted > self.ledger.committed() {
+            if self.isolating.is_some() && self.accepted > self.counts.committed() {
                 return Err(None);
             }
             let Some(batch) = self.ready.pop_front() else {

@@ -99,7 +99,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(recovery: Recovery, knows_replays: bool, limit: usize) -> Self {
+    fn new(recovery: Recovery, server: Server) -> Self {
         let now = Instant::now();
         let limits = Limits {
             max_client_lag: Duration::from_millis(100),
@@ -113,6 +113,7 @@ impl Model {
                 requests_per_second: 10.0,
             }),
             recovery,
+            commit_evidence: CommitEvidence::RowCounts,
             isolate_rejects: false,
         };
         let opening = Opening {
@@ -122,6 +123,7 @@ impl Model {
             committed_token: Some(OffsetToken::from(-1)),
             created_on_ms: Some(1),
             rejected: 0,
+            row_count: Some(0),
             is_all_committed: true,
             is_tracked: true,
         };
@@ -139,7 +141,7 @@ impl Model {
             order: None,
             is_asked_to_reopen: false,
             reopens: 0,
-            server: Server::new(knows_replays, limit),
+            server,
             rows: 0,
         }
     }
@@ -322,6 +324,10 @@ impl Model {
         assert!(!is_same_open || progress.accepted >= self.seen.accepted);
         assert!(progress.committed >= self.seen.committed);
         assert!(progress.committed <= self.server.landed.len() as u64);
+        assert!(
+            progress.committed <= self.server.shown_count,
+            "committed rows are counted"
+        );
         assert!(core.sent <= self.rows && core.accepted <= core.sent.max(core.ledger.committed()));
         let all = self.server.all();
         assert!(
@@ -367,9 +373,10 @@ proptest! {
         replays in any::<bool>(),
         knows_replays in any::<bool>(),
         limit in prop_oneof![Just(2_000_usize), 300..2_000_usize],
+        counts_late in any::<bool>(),
     ) {
         let recovery = if replays { Recovery::Replay } else { Recovery::Surface };
-        let mut model = Model::new(recovery, knows_replays, limit);
+        let mut model = Model::new(recovery, Server::new(knows_replays, limit, counts_late));
         for step in steps {
             model.take(step);
         }
@@ -401,7 +408,7 @@ proptest! {
 
 #[test]
 fn full_batches_do_not_pile_up_before_the_compression() {
-    let mut model = Model::new(Recovery::Surface, true, 2_000);
+    let mut model = Model::new(Recovery::Surface, Server::new(true, 2_000, false));
     for _ in 0..3 {
         // More than a request takes.
         model.append(40);
@@ -417,7 +424,7 @@ fn full_batches_do_not_pile_up_before_the_compression() {
 
 #[test]
 fn no_buffer_is_asked_for_before_there_is_memory() {
-    let mut model = Model::new(Recovery::Surface, true, 2_000);
+    let mut model = Model::new(Recovery::Surface, Server::new(true, 2_000, false));
     let mut append = |memory: usize| {
         let mut units = vec![Unit {
             tokens: UnitTokens::Run { first: 0 },

@@ -76,10 +76,26 @@ fn is_sequence(answer: &Answer) -> bool {
 async fn superseded(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let at = ("T", "superseded");
     let token = lab.open(at.0, at.1).await?;
-    lab.open(at.0, at.1).await?;
-    let answer = lab.append_within(at, &token, "o1", ROW).await?;
+    let owners = lab.open(at.0, at.1).await?;
+    let answer = lab.append_within(at, &token, "o1", "{\"A\":11}\n").await?;
     let known = [(400, "STALE_CONTINUATION", "stale"), (409, "", "conflict")];
-    lab.see("wire.superseded_token", word(&answer, &known));
+    let Some(next) = token_of(&answer) else {
+        lab.see("wire.superseded_token", word(&answer, &known));
+        return Ok(());
+    };
+    // Whether the rows land shows when a later row of the channel has landed.
+    lab.append(at, &owners, "o2", "{\"A\":12}\n").await?;
+    lab.committed(at, "o2").await?;
+    lab.at_least("SELECT COUNT(*) FROM {T} WHERE A = 12", 1)
+        .await?;
+    let landed = lab.cells("SELECT COUNT(*) FROM {T} WHERE A = 11").await?;
+    let word = match &*landed {
+        "0" if next == owners => "drop_with_owners_token",
+        "0" if next == token || ahead(&token, 1).as_ref() == Some(&next) => "drop_with_old_token",
+        "0" => "200, dropped, with another continuation token",
+        _ => "200, and the rows land",
+    };
+    lab.see("wire.superseded_token", word);
     Ok(())
 }
 

@@ -84,8 +84,8 @@ pub(super) const ALL: &[Experiment] = &[
         id: "E7",
         question: "What happens to a continuation token that was used, skipped or superseded?",
         meaning: "whether a client may repeat a request, and what tells it to reopen the channel",
-        requests: 35,
-        rows: 8,
+        requests: 40,
+        rows: 10,
         needs_statements: true,
         setup: TABLE,
         expectations: &[
@@ -367,9 +367,9 @@ pub(super) const ALL: &[Experiment] = &[
     },
     Experiment {
         id: "E30",
-        question: "Do the counters of a channel survive a reopen and a drop?",
-        meaning: "how a client counts rejected rows",
-        requests: 15,
+        question: "When do the counters of a channel rise, and do they survive a reopen and a drop?",
+        meaning: "how a client counts rejected rows, and what a commit proves",
+        requests: 30,
         rows: 2,
         setup: TABLE,
         expectations: &[

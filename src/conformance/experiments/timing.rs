@@ -37,12 +37,40 @@ async fn opened(lab: &mut Lab<'_>) -> Result<Status, Broken> {
     Ok(status)
 }
 
+/// The status that shows the commit of `o1` and counts its rows. Says how long the counters lag behind the token.
+async fn counted(lab: &mut Lab<'_>, at: (&str, &str), rows: u64) -> Result<Status, Broken> {
+    let mut status = lab.committed(at, "o1").await?;
+    let shown = Instant::now();
+    let mut patience = Patience::of(COMMIT);
+    let is_counted = |status: &Status| match (status.inserted(), status.rejected()) {
+        (None, None) => None,
+        (inserted, rejected) => Some(inserted.unwrap_or(0) + rejected.unwrap_or(0) >= rows),
+    };
+    let mut late = Duration::ZERO;
+    let word = loop {
+        match is_counted(&status) {
+            None => break "not in the status",
+            Some(true) if late.is_zero() => break "at_once",
+            Some(true) => break "late",
+            Some(false) if patience.waits().await => status = lab.known(at).await?,
+            Some(false) => break "never",
+        }
+        late = shown.elapsed();
+    };
+    lab.see("wire.row_counters", word);
+    lab.see(
+        "counters.after_offset",
+        format!("{:.1} s later", late.as_secs_f64()),
+    );
+    Ok(status)
+}
+
 pub(super) async fn counters(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let at = ("T", "c");
     let token = lab.open(at.0, at.1).await?;
     lab.append(at, &token, "o1", "{\"A\":1}\n{\"A\":\"none\"}\n")
         .await?;
-    let before = lab.committed(at, "o1").await?;
+    let before = counted(lab, at, 2).await?;
     let word = |after: &Status| {
         let after = counts(after);
         if after.is_empty() {

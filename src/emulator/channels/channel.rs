@@ -140,6 +140,20 @@ impl Channel {
             .map_or(&self.record, |(_, record)| record)
     }
 
+    /// The record as a status shows it at `at_ms`, whose counters are those of `lag_ms` before.
+    pub(crate) fn record_with_late_counters(&self, at_ms: u64, lag_ms: u64) -> ChannelRecord {
+        let shown = self.record_at(at_ms);
+        let counted = self.record_at(at_ms.saturating_sub(lag_ms));
+        if counted.created_on_ms != shown.created_on_ms {
+            return shown.clone();
+        }
+        ChannelRecord {
+            offset_token: shown.offset_token.clone(),
+            status_code: shown.status_code.clone(),
+            ..counted.clone()
+        }
+    }
+
     /// Queues a batch to commit at `due_ms`, but never before the one in front of it.
     pub(crate) fn push(&mut self, due_ms: u64, batch: AcceptedBatch) {
         let earliest = self

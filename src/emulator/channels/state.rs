@@ -204,10 +204,19 @@ impl State {
         let record = &channel.record;
         let answers = &self.rules.answers;
         if client < record.client_sequencer {
-            return Err(match answers.wire.superseded_token {
-                SupersededToken::Stale => Refusal::stale(),
-                SupersededToken::Conflict => conflict("ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER"),
-            });
+            return match answers.wire.superseded_token {
+                SupersededToken::Stale => Err(Refusal::stale()),
+                SupersededToken::Conflict => {
+                    Err(conflict("ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER"))
+                }
+                SupersededToken::DropWithOwners => {
+                    Ok(Standing::Known(channel.continuation_token()))
+                }
+                SupersededToken::DropWithOld => {
+                    let next = format!("{client}_{}", row.saturating_add(1));
+                    Ok(Standing::Known(next))
+                }
+            };
         }
         if client > record.client_sequencer {
             return Err(Refusal::bad_request(

@@ -9,8 +9,9 @@ use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::channels::channel::{Channel, ELASTIC, SUCCESS};
 use crate::emulator::channels::state::State;
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
-use crate::emulator::storage::records::ChannelRecord;
-use crate::types::answers::{ElasticStatus, ErrorCounter, ErrorTimestamp, HealthyStatus, Wire};
+use crate::types::answers::{
+    ElasticStatus, ErrorCounter, ErrorTimestamp, HealthyStatus, RowCounters, Wire,
+};
 
 /// The status of each channel among `names` that exists, as it was at `at_ms`.
 pub(crate) fn statuses(
@@ -37,7 +38,7 @@ pub(crate) fn statuses(
         let channel = state.channel(pipe, name).or_else(is_unused)?;
         // Case matters here, unlike in addresses.
         (channel.record.channel == *name).then(|| {
-            let mut status = status(wire, channel, channel.record_at(at_ms));
+            let mut status = status(wire, channel, at_ms);
             if wire.error_counter == ErrorCounter::RowsErrors {
                 rename(&mut status, "rows_error_count", "rows_errors");
             }
@@ -57,8 +58,15 @@ fn rename(status: &mut Value, from: &str, to: &str) {
     }
 }
 
-/// A channel's status as `record` has it.
-pub(crate) fn status(wire: &Wire, channel: &Channel, record: &ChannelRecord) -> Value {
+/// How long the counters trail the token with the answer `late`.
+const COUNTERS_LAG_MS: u64 = 4_000;
+
+/// A channel's status as it was at `at_ms`.
+pub(crate) fn status(wire: &Wire, channel: &Channel, at_ms: u64) -> Value {
+    let record = &match wire.row_counters {
+        RowCounters::AtOnce => channel.record_at(at_ms).clone(),
+        RowCounters::Late => channel.record_with_late_counters(at_ms, COUNTERS_LAG_MS),
+    };
     let status_code = match wire.healthy_status {
         HealthyStatus::Active if record.status_code == SUCCESS => "ACTIVE",
         _ => &record.status_code,

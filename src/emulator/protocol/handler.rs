@@ -269,7 +269,7 @@ fn open(state: &mut State, pipe: &Pipe, channel: &str, body: &[u8]) -> Result<An
         return Err(reserved("open a channel with another name"));
     }
     let options = ChannelOptions::read(body)?;
-    let wire = state.rules.answers.wire;
+    let (wire, now_ms) = (state.rules.answers.wire, state.now_ms);
     let channel = state.open(
         pipe,
         channel,
@@ -280,7 +280,7 @@ fn open(state: &mut State, pipe: &Pipe, channel: &str, body: &[u8]) -> Result<An
         "status_code": 0,
         "message": "Success",
         "next_continuation_token": channel.continuation_token(),
-        "channel_status": status(&wire, channel, &channel.record),
+        "channel_status": status(&wire, channel, now_ms),
     });
     Ok(json_answer(StatusCode::OK, &answer))
 }

@@ -7,9 +7,9 @@ use super::words::{
     EarlierToken, ElasticBody, ElasticStatus, ErrorBody, ErrorCounter, ErrorTimestamp,
     EvolvedArray, EvolvedFraction, EvolvedMoment, EvolvedTime, ExplicitNull, HealthyStatus,
     MalformedRow, MaxBody, NameCase, NullText, OmittedColumn, OversizedBody, PipeFunctions,
-    PipeWhere, RecreatedPipe, RejectOrAccept, ReplacedTable, ReplayedToken, SkippedToken,
-    SupersededToken, TextAsArray, TextAsObject, TextBody, TimeZone, UnknownKey, ValueAsArray,
-    VariantNull, VariantNumber,
+    PipeWhere, RecreatedPipe, RejectOrAccept, ReplacedTable, ReplayedToken, RowCounters,
+    SkippedToken, SupersededToken, TextAsArray, TextAsObject, TextBody, TimeZone, UnknownKey,
+    ValueAsArray, VariantNull, VariantNumber,
 };
 
 /// A point with more than one possible answer.
@@ -65,6 +65,8 @@ groups! {
         error_counter: ErrorCounter,
         /// The form of `last_error_timestamp`.
         error_timestamp: ErrorTimestamp,
+        /// When a status shows the row counters of a commit.
+        row_counters: RowCounters,
         /// The answer to a continuation token whose batch was already accepted.
         replayed_token: ReplayedToken,
         /// The answer to a continuation token that the channel has not given out yet.

@@ -155,6 +155,20 @@ answers! {
         Stale = "stale",
         /// 409 `ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER`.
         Conflict = "conflict",
+        /// 200 with the next token of the channel's owner. The rows are dropped.
+        DropWithOwners = "drop_with_owners_token",
+        /// 200 with the token after the one that was sent. The rows are dropped.
+        DropWithOld = "drop_with_old_token",
+    }
+}
+
+answers! {
+    /// When a status shows the row counters of a commit.
+    RowCounters {
+        /// With its token.
+        AtOnce = "at_once",
+        /// Four seconds after its token.
+        Late = "late",
     }
 }
 

@@ -176,7 +176,7 @@ async fn statuses_are_read_in_every_form() {
         ("a", status_of(Some("7"), "SUCCESS", 2)),
         ("b", status_of(None, "ACTIVE", 0)),
     ]);
-    let expected = json!({"a": ["SUCCESS", "7", [3, 2]], "b": ["ACTIVE", null, [3, 0]]});
+    let expected = json!({"a": ["SUCCESS", "7", [8, 2]], "b": ["ACTIVE", null, [0, 0]]});
     assert_eq!(statuses_after(full).await.unwrap(), expected);
 
     let sparse = r#"{"status_code":0,"message":"","channel_statuses":{"a":{"channel_status_code":"0","rows_errors":4,"last_committed_offset_token":""},"c":{}}}"#;

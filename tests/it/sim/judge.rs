@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use snowpipe_streaming::answers::RowCounters;
 use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, Recovery};
 use tokio::time::Instant;
 
@@ -14,6 +15,8 @@ use super::world::{ClientProcess, World};
 
 /// The time after which a commit is known, and the number of network latencies added to it, if the server is reachable.
 const COMMIT_KNOWN: (Duration, u32) = (Duration::from_secs(4), 8);
+/// How much later the counters of a commit are known, if the server shows them late: four seconds, and the next status call.
+const COUNTED: Duration = Duration::from_millis(4_500);
 /// The poller makes at most two calls per second.
 const BETWEEN_CALLS: Duration = Duration::from_millis(500);
 /// How long the poller waits for a status.
@@ -149,7 +152,11 @@ fn commit_known_within(plan: &Plan) -> Duration {
         2 * calls + calls.ilog2() as usize
     });
     let calls = u32::try_from(calls).unwrap();
-    COMMIT_KNOWN.0 + latency * COMMIT_KNOWN.1 + (BETWEEN_CALLS + 2 * latency) * calls
+    let counted = match plan.server.answers.wire.row_counters {
+        RowCounters::Late => COUNTED.saturating_add(latency * 2),
+        _ => Duration::ZERO,
+    };
+    counted + COMMIT_KNOWN.0 + latency * COMMIT_KNOWN.1 + (BETWEEN_CALLS + 2 * latency) * calls
 }
 
 /// Checks how long it took until a commit was known. If all faults are outages, the time of the outages does not count;

@@ -16,7 +16,8 @@
 //! - [`source_record`], [`client_view`] and [`wire`] record what the programs and the server observe. [`truth`] records which
 //!   rows were committed.
 //! - [`judge`], [`close`], [`rejects`] and [`contention`] check the invariants, and [`time_limits`] bounds how long everything
-//!   may take. [`sabotage`] tests that each check can fail.
+//!   may take. [`sabotage`] tests that each check can fail. [`history`] checks what landed and what was said of it once more, and
+//!   knows nothing of plans and faults.
 //! - [`outage`] makes a part of the server fail for longer than any retry time; [`source_outage`] does the same for one call of
 //!   a source. [`script`] triggers events at requests, by their numbers.
 //! - [`answers`] runs scripts under each combination of answers that the protocol leaves open.
@@ -31,6 +32,7 @@ mod digit_tokens;
 mod draw;
 pub mod elastic;
 mod fingerprint;
+mod history;
 mod ingest_program;
 mod judge;
 pub mod outage;

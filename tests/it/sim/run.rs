@@ -57,7 +57,7 @@ pub fn run(plan: &Plan, sabotage: Option<Sabotage>) -> Outcome {
         let world = World::new(plan, sabotage);
         execute(&world).await;
         Outcome {
-            wrong: world.wrong(),
+            wrong: [world.wrong(), world.truth.check_history()].concat(),
             trace: world.trace(),
             took: world.start.elapsed(),
             errors: world.errors(),

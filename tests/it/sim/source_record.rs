@@ -317,6 +317,9 @@ impl SourceRecord {
         );
         let place = 1 + usize::try_from(attempt).unwrap();
         self.world.log_at(place, what);
+        if outcome.as_ref().map_or_else(Error::is_committed, |()| true) {
+            truth.told(self.source, rows.clone(), attempt);
+        }
         match outcome {
             Ok(()) => {
                 if let Some(row) = truth.missing(self.source, rows.clone()) {

@@ -12,6 +12,7 @@ use snowpipe_streaming::emulator::CommittedRows;
 use tokio::time::{Instant, sleep};
 
 use super::content::content;
+use super::history::{self, Delivery, Event};
 
 /// How commits, answers or programs are falsified, to test that a check detects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,7 @@ pub struct GroundTruth {
     start: Instant,
     sources: Mutex<Vec<SourceRows>>,
     wrong: Mutex<Vec<String>>,
+    history: Mutex<Vec<Event>>,
 }
 
 /// One source's rows as they landed.
@@ -111,6 +113,7 @@ impl GroundTruth {
             start,
             sources: Mutex::default(),
             wrong: Mutex::default(),
+            history: Mutex::default(),
         }
     }
 
@@ -195,6 +198,32 @@ impl GroundTruth {
         })
     }
 
+    /// A receipt says that these rows of an append are committed.
+    pub fn told(&self, source: usize, rows: Range<u64>, append: u64) {
+        let told = Event::Told {
+            source,
+            rows,
+            append,
+        };
+        self.history.lock().unwrap().push(told);
+    }
+
+    /// The violations of the history so far.
+    pub fn check_history(&self) -> Vec<String> {
+        let deliveries: Vec<Delivery> = self
+            .sources()
+            .iter()
+            .map(|source| {
+                if source.tracked {
+                    Delivery::OnceInOrder
+                } else {
+                    Delivery::OncePerAppend
+                }
+            })
+            .collect();
+        history::check(&self.history.lock().unwrap(), &deliveries)
+    }
+
     /// The violations found since the last call.
     pub fn take_wrong(&self) -> Vec<String> {
         std::mem::take(&mut self.wrong.lock().unwrap())
@@ -245,6 +274,13 @@ impl GroundTruth {
     }
 
     fn note(&self, identity: &RowIdentity, channel: &str, refused: bool) {
+        self.history.lock().unwrap().push(Event::Landed {
+            source: identity.source,
+            channel: channel.to_uppercase(),
+            is_rejected: refused,
+            row: identity.row,
+            append: identity.attempt,
+        });
         let mut sources = self.sources();
         let Some(source) = sources.get_mut(identity.source) else {
             return self.report_violation(format!("{identity:?} is of no source"));

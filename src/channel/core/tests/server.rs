@@ -19,12 +19,17 @@ pub(super) struct Server {
     last_end: Option<OffsetToken>,
     buffered: VecDeque<(OffsetToken, Vec<u64>)>,
     pub(super) landed: Vec<u64>,
-    /// The committed tokens so far. The last one is the current one.
-    tokens: Vec<Option<OffsetToken>>,
+    /// The committed tokens so far, each with the rows that had landed by then. The last one is the current one.
+    tokens: Vec<(Option<OffsetToken>, u64)>,
+    /// Whether a status shows the row count of the status before it.
+    counts_late: bool,
+    next_count: u64,
+    /// The highest row count that a status has shown.
+    pub(super) shown_count: u64,
 }
 
 impl Server {
-    pub(super) fn new(knows_replays: bool, limit: usize) -> Self {
+    pub(super) fn new(knows_replays: bool, limit: usize, counts_late: bool) -> Self {
         Self {
             knows_replays,
             limit,
@@ -32,7 +37,10 @@ impl Server {
             last_end: None,
             buffered: VecDeque::new(),
             landed: Vec::new(),
-            tokens: vec![Some(OffsetToken::from(-1))],
+            tokens: vec![(Some(OffsetToken::from(-1)), 0)],
+            counts_late,
+            next_count: 0,
+            shown_count: 0,
         }
     }
 
@@ -69,7 +77,7 @@ impl Server {
     pub(super) fn commit(&mut self) {
         if let Some((end, rows)) = self.buffered.pop_front() {
             self.landed.extend(rows);
-            self.tokens.push(Some(end));
+            self.tokens.push((Some(end), self.landed.len() as u64));
         }
     }
 
@@ -83,11 +91,20 @@ impl Server {
         }
     }
 
-    pub(super) fn status(&self, ago: usize) -> ChannelStatus {
-        let token = self.tokens[self.tokens.len().saturating_sub(1 + ago)].clone();
+    pub(super) fn status(&mut self, ago: usize) -> ChannelStatus {
+        let (token, landed) = self.tokens[self.tokens.len().saturating_sub(1 + ago)].clone();
+        let count = if self.counts_late {
+            landed.min(self.next_count)
+        } else {
+            landed
+        };
+        self.next_count = self.landed.len() as u64;
+        self.shown_count = self.shown_count.max(count);
         ChannelStatus {
             latest_committed_offset_token: token,
             created_on_ms: Some(1),
+            rows_inserted_count: count,
+            has_row_counts: true,
             ..ChannelStatus::default()
         }
     }
