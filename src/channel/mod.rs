@@ -243,6 +243,11 @@ impl<M: Mode> Channel<M> {
         context.status_after_open(self.name(), OPEN_RETRY_FOR).await
     }
 
+    /// Whether the server's row counters are evidence of the channel's commits.
+    pub(crate) fn counts_rows(&self) -> bool {
+        self.shared().core().counts_rows()
+    }
+
     /// Waits until the rows that were committed before a reopen are counted, or until the channel ends.
     pub(crate) async fn earlier_rows_are_counted(&self) -> Result<()> {
         let is_over = |p: &Progress| !p.waits_for_earlier_rows || p.end.is_some();

@@ -64,6 +64,12 @@ impl Status {
         documented.or_else(|| self.count("rows_errors"))
     }
 
+    /// How many rows are counted, if the status has such counts.
+    pub(super) fn accounted(&self) -> Option<u64> {
+        let inserted = self.inserted()?;
+        Some(inserted + self.rejected().unwrap_or(0))
+    }
+
     pub(super) fn code(&self) -> Option<&str> {
         self.0.get("channel_status_code")?.as_str()
     }

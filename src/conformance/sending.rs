@@ -17,6 +17,8 @@ const ABSENCE: Duration = Duration::from_secs(60);
 pub(super) const TO_BE_KNOWN: Duration = Duration::from_secs(90);
 /// The same where the refusal is an answer as well.
 pub(super) const TO_BE_REFUSED: Duration = Duration::from_secs(45);
+/// How long no row of a committed token may be counted.
+const TO_BE_COUNTED: Duration = Duration::from_secs(10);
 /// How long an append may be answered that the service is busy, or does not know the channel everywhere.
 const TO_BE_ACCEPTED: Duration = Duration::from_secs(30);
 /// The code of a channel that is gone, and of one that a replica does not know yet.
@@ -265,7 +267,27 @@ impl Lab<'_> {
         self.settled_within(at, end, Patience::of(COMMIT)).await
     }
 
+    /// The same within a time, and with the counts of the rows: they may come later than the token.
     pub(super) async fn settled_within<'p>(
+        &mut self,
+        (pipe, channel): At<'_, impl Into<Pipe<'p>>>,
+        end: &str,
+        patience: Patience,
+    ) -> Result<Outcome, Broken> {
+        let at = (pipe.into(), channel);
+        let mut outcome = self.shown_within(at, end, patience).await?;
+        let mut patience = Patience::of(TO_BE_COUNTED);
+        while let Outcome::Committed(status) = &outcome
+            && status.accounted() == Some(0)
+            && patience.waits().await
+        {
+            outcome = self.shown_within(at, end, Patience::of(COMMIT)).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Waits until the token `end` is committed, whether its rows are counted or not.
+    pub(super) async fn shown_within<'p>(
         &mut self,
         (pipe, channel): At<'_, impl Into<Pipe<'p>>>,
         end: &str,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::flow::Flow;
@@ -21,6 +21,9 @@ use crate::types::error::{Error, ErrorKind, Result};
 
 /// The interval at which a taken name is tried again.
 const DRAINING: Duration = Duration::from_millis(200);
+
+/// How long the counters of rows that an earlier run has sent may come after their token.
+const TO_BE_COUNTED: Duration = Duration::from_secs(5);
 
 impl<S: Source> Flow<'_, S> {
     /// Opens the channels and finds the offset to resume from.
@@ -41,6 +44,7 @@ impl<S: Source> Flow<'_, S> {
             open(&self.client, names, self.options.own_rows).await
         };
         let channels = self.source.shutdown.interrupting(begin).await??;
+        let opened = Instant::now();
         for mut channel in channels {
             if self.options.is_partition {
                 channel.end_on_drop();
@@ -58,7 +62,7 @@ impl<S: Source> Flow<'_, S> {
             committed.push(offset);
         }
         for (index, committed) in committed.into_iter().enumerate() {
-            self.catch_up(index, committed, true).await?;
+            self.catch_up(index, committed, Some(opened)).await?;
         }
         self.resumed_after = self.position();
         info!(
@@ -135,28 +139,44 @@ impl<S: Source> Flow<'_, S> {
             committed.as_ref(),
         )?;
         self.source.check(name, committed.as_ref()).await?;
-        self.catch_up(index, committed, false).await?;
+        self.catch_up(index, committed, None).await?;
         self.rewind().await
     }
 
-    /// After an open: settles everything through `committed`. If the server has rejected rows that the source does not know
+    /// After an open, the first one if `opened` says when: settles everything through `committed`. If the server has rejected rows that the source does not know
     /// of, any of the rows since the settled ones may be rejected, and the source keeps them all.
     async fn catch_up(
         &mut self,
         index: usize,
         committed: Option<S::Offset>,
-        is_first: bool,
+        opened: Option<Instant>,
     ) -> Result<(), StopReason> {
         let Some(shard) = self.shards.get_mut(index) else {
             return Ok(());
         };
-        let counted = shard.channel.earlier_rows_are_counted();
+        let name = shard.channel.name();
+        let seen = if opened.is_some() {
+            self.source.rejects_seen(name).await?
+        } else {
+            None
+        };
+        // Rows that an earlier run has sent and not released: how many they are is not known, so their counts are waited for.
+        let settled = shard.settled.as_ref().max(self.released.as_ref());
+        let settled = settled.max(self.rejects_kept_through.as_ref());
+        let is_uncounted =
+            seen.is_some() && committed.as_ref() > settled && shard.channel.counts_rows();
+        let counted_by = opened.filter(|_| is_uncounted).map(|at| at + TO_BE_COUNTED);
+        let counted = async {
+            if let Some(at) = counted_by {
+                sleep_until(at).await;
+            }
+            shard.channel.earlier_rows_are_counted().await
+        };
         self.source.shutdown.interrupting(counted).await??;
         let status = shard.channel.status_after_open();
         let status = self.source.shutdown.interrupting(status).await??;
         let counter = Counter::new(&shard.channel, &status);
-        if is_first {
-            let seen = self.source.rejects_seen(shard.channel.name()).await?;
+        if opened.is_some() {
             shard.rejects.set_known(seen.unwrap_or(counter.total()));
         }
         self.keep_uncounted_rejects(index, &counter, committed.as_ref())

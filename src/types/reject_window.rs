@@ -15,7 +15,8 @@ use super::offset::OffsetToken;
 pub struct RejectWindow {
     /// The number of rejected rows.
     pub count: u64,
-    /// The last token committed before the window; rejected rows come after it. `None` if nothing was committed before.
+    /// The last token committed before the window; rejected rows come after it. `None` if nothing was committed before, or if
+    /// rows from before the channel's open may be among the rejected ones: a service may count them some seconds late.
     pub after: Option<OffsetToken>,
     /// The last token at which a row may be rejected.
     pub through: Option<OffsetToken>,

@@ -278,3 +278,68 @@ async fn a_superseded_writer_that_is_not_told_so_conflicts_or_stalls() {
         assert!(!landed(&world).contains(&0));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn rejects_of_an_earlier_program_that_are_counted_late_are_in_a_window_without_a_start() {
+    let world = late();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    channel
+        .append_row(&json!({ "LIFT": "no number" }), 0)
+        .await
+        .unwrap();
+    channel.initiate_flush();
+    while world.emulator.rows("DB.PUBLIC.RIDES").unwrap().is_empty()
+        && client
+            .channel_statuses(["c"])
+            .await
+            .unwrap()
+            .values()
+            .all(|status| status.latest_committed_offset_token().is_none())
+    {
+        sleep(Duration::from_millis(100)).await;
+    }
+    // The program dies before the counters come.
+    client.abort();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(0));
+    channel.append_row(&row(1), 1).await.unwrap();
+    let error = channel.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RowsRejected, "{error}");
+    let window = error.rejects().unwrap();
+    assert_eq!((window.count, window.after.clone()), (1, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_keeps_rejects_of_an_earlier_run_that_are_counted_late() {
+    let world = late();
+    let mut shelf = shelf(0..20, &[3]);
+    let client = world.client().await;
+    let crash = async {
+        let is_committed = |status: &snowpipe_streaming::ChannelStatus| {
+            status.latest_committed_offset_token().is_some()
+        };
+        while !client
+            .channel_statuses(["c"])
+            .await
+            .unwrap()
+            .values()
+            .any(is_committed)
+        {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        _ = ingest::run(&client, "c", &mut shelf).into_future() => panic!("it ends too early"),
+        () = crash => {}
+    }
+    client.abort();
+    assert!(shelf.stock().released.is_none());
+    let client = world.client().await;
+    ingest::run(&client, "c", &mut shelf).await.unwrap();
+    let stock = shelf.stock();
+    assert!(stock.letters.contains_key(&3), "{:?}", stock.calls);
+    assert_eq!(stock.released, Some(19));
+    assert_eq!(landed(&world), good(0..20, &[3]));
+}

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::ledger::{Observation, REPLICA_LAG, Reading};
-use super::row_counts::{Handover, Overdue};
 use super::{Core, Phase, retry_decision};
 use crate::channel::polling::interest::{CommitSample, HEARTBEAT, PollInterest};
 use crate::types::channel_status::ChannelStatus;
@@ -49,7 +48,7 @@ pub(crate) struct CommitTracker {
     /// When the last poll with a current answer was sent.
     last_answered: Instant,
     /// When the latest poll was sent. It may still be answered.
-    poll_sent: Instant,
+    pub(super) poll_sent: Instant,
     /// Poll at this time, whatever else is awaited.
     recheck_at: Option<Instant>,
     /// Since when rows are accepted and nothing was committed. Moved forward by the time without answers, so that an outage
@@ -62,9 +61,9 @@ pub(crate) struct CommitTracker {
     /// The server's reject counter.
     rejected: u64,
     /// `rejected` covers everything through this position.
-    counted: u64,
-    counted_token: Option<OffsetToken>,
-    windows: Arc<Vec<RejectWindow>>,
+    pub(super) counted: u64,
+    pub(super) counted_token: Option<OffsetToken>,
+    pub(super) windows: Arc<Vec<RejectWindow>>,
 }
 
 impl CommitTracker {
@@ -221,31 +220,6 @@ impl Core {
         self.invalidate(now, InvalidationCause::CommitStalled, error);
     }
 
-    /// Decides what happens if the row counters have not followed the committed token in time.
-    fn check_counts(&mut self, now: Instant) {
-        let timeout = self.limits.commit_stall_timeout;
-        let asked = self.commit.poll_sent;
-        match self.counts.overdue(asked, timeout) {
-            None => {}
-            Some(Overdue::Unkept) => {
-                warn!(
-                    channel = self.name,
-                    "the server does not count the rows of the channel; from now on its committed token alone decides"
-                );
-                self.counts.trust_token();
-            }
-            Some(Overdue::Short { missing }) if matches!(self.phase, Phase::Open) => {
-                let text = format!(
-                    "for {timeout:?} the committed token has covered {missing} rows more than the server counts as inserted or rejected ({}); another writer uses the channel, or the pipe leaves rows out (then build the client with CommitEvidence::Token)",
-                    self.report().at_risk()
-                );
-                let error = Error::new(ErrorKind::InvalidOffset, text);
-                self.give_up(now, InvalidationCause::OffsetConflict, error);
-            }
-            Some(Overdue::Short { .. }) => {}
-        }
-    }
-
     /// The status call failed.
     pub(crate) fn on_status_failed(&mut self, now: Instant, why: &Error) {
         self.commit.last_poll = self.commit.poll_sent;
@@ -379,29 +353,6 @@ impl Core {
         self.invalidate(now, cause, error);
     }
 
-    /// Takes over from the state before a reopen: the reject windows that its handle has not returned, which precede all rows
-    /// of this channel, and committed rows that were not counted.
-    pub(crate) fn inherit(
-        &mut self,
-        now: Instant,
-        unreported: Vec<RejectWindow>,
-        uncounted: Option<Handover>,
-    ) {
-        if let Some(Handover {
-            expected,
-            counted_token,
-        }) = uncounted
-        {
-            self.counts.take_over(now, expected);
-            self.commit.counted_token = counted_token;
-        }
-        let unreported = unreported
-            .into_iter()
-            .map(|window| RejectWindow { to: 0, ..window });
-        let since = self.commit.windows.iter().cloned();
-        self.commit.windows = Arc::new(unreported.chain(since).collect());
-    }
-
     /// Invalidates without further polls, because no later status can say more.
     pub(super) fn give_up(&mut self, now: Instant, cause: InvalidationCause, error: Error) {
         if !self.recovers(cause, &error) {
@@ -410,40 +361,18 @@ impl Core {
         }
     }
 
-    /// What the channel's next state takes over, after a reopen with `status` in its answer.
-    pub(crate) fn handover(&self, status: &ChannelStatus) -> Option<Handover> {
-        let committed = self.ledger.committed();
-        let handover = self
-            .counts
-            .handover(committed, self.commit.counted_token.clone());
-        handover.filter(|_| self.is_same_channel(status))
-    }
-
-    /// Reads the counters of a current status, whose token the ledger has read: rejected rows, and which rows are committed.
-    pub(super) fn count_rows(&mut self, now: Instant, status: &ChannelStatus) {
-        let (before, shown) = (self.counts.committed(), self.ledger.committed());
-        self.counts.shown(now, shown, self.ledger.watermark());
-        let sent = self.sent.max(shown);
-        self.counts.observe(status.rows_accounted(), sent);
-        let were_rejected = self.count_rejects(status);
-        if !were_rejected && self.counts.committed() > before {
-            self.isolate(false);
-        }
-        if !self.counts.waits_for_earlier_rows() {
-            self.commit.counted = self.counts.committed();
-            self.commit.counted_token = self.counts.token().cloned();
-        }
-    }
-
     /// Records a rise of the reject counter and returns whether it rose. A lower counter is from a stale read and ignored.
-    fn count_rejects(&mut self, status: &ChannelStatus) -> bool {
+    pub(super) fn count_rejects(&mut self, status: &ChannelStatus) -> bool {
         let count = status.rows_error_count();
         let has_risen = count > self.commit.rejected;
         if has_risen {
             self.isolate(true);
+            let after = self.commit.counted_token.as_ref();
+            let asked = self.commit.poll_sent;
+            let after = after.filter(|_| !self.counts.may_include_earlier_rows(asked));
             let window = RejectWindow {
                 count: count - self.commit.rejected,
-                after: self.visible(self.commit.counted_token.as_ref()),
+                after: self.visible(after),
                 through: self.visible(self.ledger.last_sent()),
                 message: status.last_error_message().map(str::to_owned),
                 bound: self.visible(status.last_error_offset_token_upper_bound()),
@@ -495,6 +424,9 @@ fn conflict(status: &ChannelStatus) -> (InvalidationCause, Error) {
     )
 }
 
+#[cfg(test)]
+#[path = "counted_tests.rs"]
+mod counted_tests;
 #[cfg(test)]
 #[path = "commits_tests.rs"]
 mod tests;

@@ -181,6 +181,7 @@ impl Core {
             tokens: Tokens::new(opening.committed_token.clone()),
             commit: CommitTracker::new(now, opening.rejected, opening.committed_token.clone()),
             counts: RowCounts::new(
+                now,
                 limits.commit_evidence,
                 opening.row_count,
                 opening.committed_token.clone(),

@@ -7,15 +7,23 @@
 //! together account for them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::warn;
 
+use super::{Core, Phase};
 use crate::base::options::CommitEvidence;
+use crate::types::channel_status::ChannelStatus;
+use crate::types::error::{Error, ErrorKind, InvalidationCause};
 use crate::types::offset::OffsetToken;
+use crate::types::reject_window::RejectWindow;
 
 /// Counters that have not moved for this long after a commit are taken for counters that the server does not keep.
 const UNKEPT_AFTER: Duration = Duration::from_secs(30);
+/// How long after an open rows may be counted that were committed before it.
+const COUNTED_AFTER: Duration = Duration::from_secs(5);
 /// The number of commits that are remembered one by one. Further ones are merged into the last.
 const MAX_UNCOUNTED: usize = 256;
 
@@ -38,6 +46,10 @@ pub(super) struct RowCounts {
     /// The highest count that a status has shown.
     counted: u64,
     has_moved: bool,
+    /// Until when rows from before the open may be counted; `None` if there are none, or if it is known how many they are.
+    earlier_until: Option<Instant>,
+    /// Whether the last count included more rows than this channel has sent.
+    is_exceeded: bool,
     uncounted: VecDeque<Uncounted>,
     /// Rows through this position are committed, and all of them are counted.
     committed: u64,
@@ -65,6 +77,7 @@ pub(super) enum Overdue {
 impl RowCounts {
     /// `count` is that of the open's answer, or `None` if the server does not report row counts.
     pub(super) fn new(
+        now: Instant,
         evidence: CommitEvidence,
         count: Option<u64>,
         token: Option<OffsetToken>,
@@ -74,6 +87,8 @@ impl RowCounts {
             others: count.unwrap_or(0),
             counted: count.unwrap_or(0),
             has_moved: false,
+            earlier_until: token.is_some().then(|| now + COUNTED_AFTER),
+            is_exceeded: false,
             uncounted: VecDeque::new(),
             committed: 0,
             token,
@@ -95,7 +110,12 @@ impl RowCounts {
         !self.uncounted.is_empty()
     }
 
-    /// Whether rows from before the open are not counted yet.
+    /// Whether the count of a status that was requested at `asked` may have risen by rows from before the open.
+    pub(super) fn may_include_earlier_rows(&self, asked: Instant) -> bool {
+        self.is_exceeded || self.earlier_until.is_some_and(|until| asked < until)
+    }
+
+    /// Whether rows from before the open are known not to be counted yet.
     pub(super) fn waits_for_earlier_rows(&self) -> bool {
         self.uncounted
             .front()
@@ -126,6 +146,7 @@ impl RowCounts {
         let Some(count) = count else {
             return self.trust_token();
         };
+        self.is_exceeded = self.others < count.saturating_sub(sent);
         if count > self.counted {
             self.counted = count;
             self.has_moved = true;
@@ -182,7 +203,7 @@ impl RowCounts {
     }
 
     /// The rows from before the open are counted only when the count reaches `expected`.
-    pub(super) fn take_over(&mut self, now: Instant, expected: u64) {
+    fn take_over(&mut self, now: Instant, expected: u64) {
         self.others = self.others.max(expected);
         if self.counted < self.others {
             self.uncounted.push_front(Uncounted {
@@ -195,12 +216,99 @@ impl RowCounts {
     }
 }
 
+impl Core {
+    /// Whether the server's row counters are evidence of commits.
+    pub(crate) fn counts_rows(&self) -> bool {
+        self.counts.evidence == CommitEvidence::RowCounts
+    }
+
+    /// What the channel's next state takes over, after a reopen with `status` in its answer.
+    pub(crate) fn handover(&self, status: &ChannelStatus) -> Option<Handover> {
+        let committed = self.ledger.committed();
+        let handover = self
+            .counts
+            .handover(committed, self.commit.counted_token.clone());
+        handover.filter(|_| self.is_same_channel(status))
+    }
+
+    /// Reads the counters of a current status, whose token the ledger has read: rejected rows, and which rows are committed.
+    pub(super) fn count_rows(&mut self, now: Instant, status: &ChannelStatus) {
+        let (before, shown) = (self.counts.committed(), self.ledger.committed());
+        self.counts.shown(now, shown, self.ledger.watermark());
+        let sent = self.sent.max(shown);
+        self.counts.observe(status.rows_accounted(), sent);
+        let were_rejected = self.count_rejects(status);
+        if !were_rejected && self.counts.committed() > before {
+            self.isolate(false);
+        }
+        if !self.counts.waits_for_earlier_rows() {
+            self.commit.counted = self.counts.committed();
+            self.commit.counted_token = self.counts.token().cloned();
+        }
+    }
+
+    /// Decides what happens if the row counters have not followed the committed token in time.
+    pub(super) fn check_counts(&mut self, now: Instant) {
+        let timeout = self.limits.commit_stall_timeout;
+        let asked = self.commit.poll_sent;
+        match self.counts.overdue(asked, timeout) {
+            None => {}
+            Some(Overdue::Unkept) => {
+                warn!(
+                    channel = self.name,
+                    "the server does not count the rows of the channel; from now on its committed token alone decides"
+                );
+                self.counts.trust_token();
+            }
+            Some(Overdue::Short { missing }) if matches!(self.phase, Phase::Open) => {
+                let text = format!(
+                    "for {timeout:?} the committed token has covered {missing} rows more than the server counts as inserted or rejected ({}); another writer uses the channel, or the pipe leaves rows out (then build the client with CommitEvidence::Token)",
+                    self.report().at_risk()
+                );
+                let error = Error::new(ErrorKind::InvalidOffset, text);
+                self.give_up(now, InvalidationCause::OffsetConflict, error);
+            }
+            Some(Overdue::Short { .. }) => {}
+        }
+    }
+
+    /// Takes over from the state before a reopen: the reject windows that its handle has not returned, which precede all rows
+    /// of this channel, and committed rows that were not counted.
+    pub(crate) fn inherit(
+        &mut self,
+        now: Instant,
+        unreported: Vec<RejectWindow>,
+        uncounted: Option<Handover>,
+    ) {
+        // It is known how many rows precede the open.
+        self.counts.earlier_until = None;
+        if let Some(Handover {
+            expected,
+            counted_token,
+        }) = uncounted
+        {
+            self.counts.take_over(now, expected);
+            self.commit.counted_token = counted_token;
+        }
+        let unreported = unreported
+            .into_iter()
+            .map(|window| RejectWindow { to: 0, ..window });
+        let since = self.commit.windows.iter().cloned();
+        self.commit.windows = Arc::new(unreported.chain(since).collect());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn counts(count: Option<u64>) -> RowCounts {
-        RowCounts::new(CommitEvidence::RowCounts, count, Some(9.into()))
+        RowCounts::new(
+            Instant::now(),
+            CommitEvidence::RowCounts,
+            count,
+            Some(9.into()),
+        )
     }
 
     fn after(seconds: u64) -> Duration {
@@ -254,7 +362,7 @@ mod tests {
         let now = Instant::now();
         for mut counts in [
             counts(None),
-            RowCounts::new(CommitEvidence::Token, Some(0), None),
+            RowCounts::new(now, CommitEvidence::Token, Some(0), None),
         ] {
             counts.shown(now, 4, Some(&13.into()));
             assert_eq!(counts.committed(), 4);

@@ -37,31 +37,28 @@ async fn opened(lab: &mut Lab<'_>) -> Result<Status, Broken> {
     Ok(status)
 }
 
-/// The status that shows the commit of `o1` and counts its rows. Says how long the counters lag behind the token.
+/// The status that counts the rows through the token `o1`. Says how much later than the token the counts come.
 async fn counted(lab: &mut Lab<'_>, at: (&str, &str), rows: u64) -> Result<Status, Broken> {
-    let mut status = lab.committed(at, "o1").await?;
-    let shown = Instant::now();
-    let mut patience = Patience::of(COMMIT);
-    let is_counted = |status: &Status| match (status.inserted(), status.rejected()) {
-        (None, None) => None,
-        (inserted, rejected) => Some(inserted.unwrap_or(0) + rejected.unwrap_or(0) >= rows),
+    let patience = Patience::of(COMMIT);
+    let outcome = lab.shown_within(at, "o1", patience).await?;
+    let Outcome::Committed(mut status) = outcome else {
+        return Err(Broken::new(format!("the rows: {}", outcome.word())));
     };
-    let mut late = Duration::ZERO;
+    let shown = Instant::now();
+    let (mut patience, mut late) = (Patience::of(COMMIT), Duration::ZERO);
     let word = loop {
-        match is_counted(&status) {
+        match status.accounted() {
             None => break "not in the status",
-            Some(true) if late.is_zero() => break "at_once",
-            Some(true) => break "late",
-            Some(false) if patience.waits().await => status = lab.known(at).await?,
-            Some(false) => break "never",
+            Some(count) if count >= rows && late.is_zero() => break "at_once",
+            Some(count) if count >= rows => break "late",
+            Some(_) if patience.waits().await => status = lab.known(at).await?,
+            Some(_) => break "never",
         }
         late = shown.elapsed();
     };
     lab.see("wire.row_counters", word);
-    lab.see(
-        "counters.after_offset",
-        format!("{:.1} s later", late.as_secs_f64()),
-    );
+    let late = format!("{:.1} s later", late.as_secs_f64());
+    lab.see("counters.after_offset", late);
     Ok(status)
 }
 

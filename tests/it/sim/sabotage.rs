@@ -166,15 +166,33 @@ pub fn ahead(body: &Bytes) -> Bytes {
     })
 }
 
-/// Halves every count of rejected rows.
+/// Counts half of the rejected rows as inserted ones.
 pub fn count_half(body: &Bytes) -> Bytes {
-    changed(body, &|name, value| {
-        if name == "rows_error_count"
-            && let Some(count) = value.as_u64()
-        {
-            *value = count.div_ceil(2).into();
-        }
-    })
+    let Ok(mut value) = serde_json::from_slice(body) else {
+        return body.clone();
+    };
+    miscount(&mut value);
+    value.to_string().into()
+}
+
+fn miscount(value: &mut Value) {
+    let Value::Object(fields) = value else {
+        return;
+    };
+    let count = |name: &str| fields.get(name).and_then(Value::as_u64);
+    let rejected = ["rows_error_count", "rows_errors"];
+    let rejected = rejected.into_iter().find(|name| fields.contains_key(*name));
+    if let (Some(name), Some(inserted)) = (rejected, count("rows_inserted"))
+        && let Some(rejected) = count(name)
+    {
+        let half = rejected.div_ceil(2);
+        fields.insert(
+            "rows_inserted".to_owned(),
+            (inserted + rejected - half).into(),
+        );
+        fields.insert(name.to_owned(), half.into());
+    }
+    fields.values_mut().for_each(miscount);
 }
 
 /// The body with `change` applied to each named value.
