@@ -152,7 +152,7 @@ impl Default for Options {
             max_client_lag: Duration::from_secs(1),
             memory_budget: 128 << 20,
             channel_memory: None,
-            max_request_bytes: 4_000_000,
+            max_request_bytes: 4 << 20,
             max_uncompressed: 16 << 20,
             attempt_timeout: Duration::from_secs(60),
             retry_for: Duration::from_secs(600),

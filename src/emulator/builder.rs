@@ -176,8 +176,8 @@ impl EmulatorBuilder {
     pub fn answers(mut self, answers: Answers) -> Self {
         self.rules.answers = answers;
         self.rules.limits.request_bytes = Some(match answers.wire.max_body {
-            MaxBody::Decimal => 4_000_000,
             MaxBody::Binary => 4 << 20,
+            MaxBody::Decimal => 4_000_000,
         });
         self
     }

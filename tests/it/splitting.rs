@@ -1,5 +1,6 @@
 //! A server that accepts less in one request than the client assumed (413), and where batches are split.
 
+use snowpipe_streaming::answers::Answers;
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 use snowpipe_streaming::report::RowState;
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Pacing};
@@ -157,3 +158,28 @@ async fn the_receipt_of_rows_that_were_cut_is_ambiguous_if_the_first_of_them_are
     assert!(cut.committed().await.unwrap_err().is_ambiguous());
     assert!(!unsent.committed().await.unwrap_err().is_ambiguous());
 }
+
+/// The service accepts 4,194,304 bytes (observed: supabase/etl, `tests/snowflake/large_rows.rs`). A proxy may accept less, and the
+/// other reading of "4 MB" stays a possible answer.
+#[tokio::test(start_paused = true)]
+async fn a_request_longer_than_4_000_000_bytes_is_split_only_where_less_is_accepted() {
+    for (word, refusals) in [("4194304", 0), ("4000000", 1)] {
+        let answers = Answers::default().with("wire.max_body", word).unwrap();
+        let world = World::with(|e| e.answers(answers));
+        let client = world.client().await;
+        let channel = client.elastic_channel();
+        let ack = channel.append_rows(noisy(0..LONGEST), ()).await.unwrap();
+        ack.await.unwrap();
+        assert_eq!(refused(&world), refusals, "{word}");
+        let log = world.emulator.log();
+        let longest = log.iter().map(|r| r.body_bytes).max().unwrap();
+        assert!((4_000_001..=4_194_304).contains(&longest), "{longest}");
+        world.emulator.commit_now();
+        let mut landed = world.landed();
+        landed.sort_unstable();
+        assert_eq!(landed, (0..LONGEST).collect::<Vec<_>>(), "{word}");
+    }
+}
+
+/// How many rows have between 4,000,000 and 4,194,304 bytes when compressed.
+const LONGEST: i64 = 41_900;

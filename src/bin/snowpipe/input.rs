@@ -16,7 +16,7 @@ use crate::line::{Field, Place, parse};
 const LONGEST_LINE: u64 = 16 << 20;
 /// The compressed size of a request, and the compression level. Rows that do not fit are found here, so that the error can name
 /// the line.
-pub(crate) const LARGEST_REQUEST: usize = 4_000_000;
+pub(crate) const LARGEST_REQUEST: usize = 4 << 20;
 const LEVEL: i32 = 1;
 /// Shorter rows always fit, because compression grows data by less than the margin.
 const ALWAYS_FITS: usize = LARGEST_REQUEST - (64 << 10);

@@ -30,7 +30,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            request_bytes: Some(4_000_000),
+            request_bytes: Some(4 << 20),
             decompressed_bytes: 64 << 20,
             file_bytes: 96 << 20,
             bytes_per_second: Some(20_000_000),
@@ -56,7 +56,7 @@ impl Limits {
         }
     }
 
-    /// The documented limits to the second: 4 MB on the wire, and on one channel 20 MB and 10 requests in any second.
+    /// The documented limits to the second: 4 MiB on the wire, and on one channel 20 MB and 10 requests in any second.
     pub fn strict() -> Self {
         Self {
             burst_seconds: 1,

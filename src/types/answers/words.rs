@@ -175,10 +175,10 @@ answers! {
 answers! {
     /// The longest body of an append on the wire.
     MaxBody {
-        /// 4,000,000 bytes.
-        Decimal = "4000000",
-        /// 4,194,304 bytes.
+        /// 4,194,304 bytes (observed: supabase/etl, `tests/snowflake/large_rows.rs`).
         Binary = "4194304",
+        /// 4,000,000 bytes, the other reading of "4 MB" ("Snowpipe Streaming REST API endpoints").
+        Decimal = "4000000",
     }
 }
 

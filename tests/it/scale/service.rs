@@ -18,7 +18,7 @@ pub const CHANNEL_REQUESTS: f64 = 10.0;
 /// Uncompressed bytes a second into one table.
 pub const TABLE_BYTES: f64 = 20e9;
 /// Bytes of one request on the wire.
-pub const REQUEST_BYTES: usize = 4_000_000;
+pub const REQUEST_BYTES: usize = 4 << 20;
 
 /// The network between a client and the service.
 #[derive(Debug, Clone, Copy)]

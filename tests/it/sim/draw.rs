@@ -284,8 +284,8 @@ pub fn answers(rng: &mut fastrand::Rng) -> Answers {
     })
 }
 
-/// The limit for the length of a body. Only if longer ones are answered 413 may it be smaller than every known limit: a client
-/// splits batches for that answer, and 400 has other causes.
+/// The limit for the length of a body. Only if longer ones are answered 413 may it be smaller than a client's largest request: a
+/// client splits batches for that answer, and 400 has other causes.
 pub fn request_limit(answers: &Answers, drawn: Option<usize>) -> Option<usize> {
     match answers.wire.oversized_body {
         OversizedBody::TooLarge => drawn,
@@ -300,7 +300,7 @@ fn server(rng: &mut fastrand::Rng, channels: &[ChannelPlan]) -> ServerPlan {
     let unit = units.max().unwrap_or(0);
     let request_bytes = match rng.u8(..4) {
         0 => unit * 5 / 4 + rng.usize(500..5_000),
-        _ => 4_000_000,
+        _ => 4 << 20,
     };
     ServerPlan {
         answers: answers(rng),
