@@ -128,6 +128,7 @@ pub(crate) struct Options {
     pub(crate) memory_budget: usize,
     pub(crate) channel_memory: Option<usize>,
     pub(crate) max_request_bytes: usize,
+    /// The most bytes of rows in a batch, unless it is a single unit.
     pub(crate) max_uncompressed: usize,
     pub(crate) attempt_timeout: Duration,
     pub(crate) retry_for: Duration,
@@ -180,9 +181,11 @@ impl Options {
         self.max_request_bytes.saturating_sub(64 << 10)
     }
 
-    /// The largest unit that may not be split, in bytes.
+    /// The largest unit, in bytes. A quarter of the memory budget always fits into a channel's share, which is at least half of it.
+    /// The service documents no limit but that of a request, and takes a VARCHAR of 16,777,216 characters (observed: supabase/etl,
+    /// `tests/snowflake/large_rows.rs`).
     pub(crate) fn max_unit(&self) -> usize {
-        (self.memory_budget / 4).min(self.max_uncompressed)
+        (self.memory_budget / 4).min(LARGEST_UNIT)
     }
 
     pub(crate) fn pace(&self) -> Option<Pace> {
@@ -195,6 +198,9 @@ impl Options {
         }
     }
 }
+
+/// The budget charges at most 4 GiB at once.
+const LARGEST_UNIT: usize = 2 << 30;
 
 /// Stands for no limit, and is short enough to be added to any instant.
 pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(100 * 365 * 86_400);

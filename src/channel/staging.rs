@@ -8,13 +8,14 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::core::AppendOutcome;
-use super::core::batch::{RawBatch, Unit, UnitTokens, push_unit, too_large};
+use super::core::batch::{RawBatch, Unit, UnitTokens, push_unit};
 use super::shared::Shared;
 use crate::base::budget::Charge;
 use crate::base::time::epoch_millis;
+use crate::compress::unit;
 use crate::context::ClientContext;
 use crate::rows;
-use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::error::Result;
 use crate::types::offset::OffsetToken;
 use crate::types::offset::arguments::Offset;
 
@@ -129,23 +130,17 @@ impl Staging {
     }
 
     /// Refuses a unit that never fits into a request or into the budget.
-    pub(super) fn check_unit(&self, unit: &[u8]) -> Result<()> {
+    pub(super) fn check_unit(&self, rows: &[u8]) -> Result<()> {
         let options = &self.context.options;
-        if unit.len() > options.max_unit() {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "{} bytes of rows that may not be split are more than {}, the smaller of a quarter of the memory budget and {}; append fewer rows with one token, or raise the memory budget",
-                    unit.len(),
-                    options.max_unit(),
-                    options.max_uncompressed,
-                ),
-            ));
-        }
-        if unit.len() > options.always_fits() {
-            let compressed = self.context.compressors.with(|c| c.compress(unit))?.len();
+        unit::check_len(rows, options)?;
+        if rows.len() > options.always_fits() {
+            let compressed = self.context.compressors.with(|c| c.compress(rows))?.len();
             if compressed > options.max_request_bytes {
-                return Err(too_large(unit.len(), compressed, options.max_request_bytes));
+                return Err(unit::too_large_for_a_request(
+                    rows,
+                    compressed,
+                    options.max_request_bytes,
+                ));
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 pub(crate) mod compressor;
 pub(crate) mod frame;
 pub(crate) mod ratio;
+pub(crate) mod unit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;

@@ -15,6 +15,7 @@ use super::core::{Append, append_cost};
 use super::shared::Shared;
 use crate::base::budget::Charge;
 use crate::base::time::epoch_millis;
+use crate::compress::unit;
 use crate::context::ClientContext;
 use crate::rows::{self, RowBatch};
 use crate::types::error::{Error, ErrorKind, Result};
@@ -36,10 +37,10 @@ impl Rows {
         for row in rows {
             let start = bytes.len();
             rows::encode(&row, context.options.nulls, &mut bytes)?;
+            // Checked after each row, so that an endless iterator does not fill the memory.
+            unit::check_len(&bytes, &context.options)?;
             check_row(context, bytes.get(start..).unwrap_or_default())?;
             count += 1;
-            // Checked after each row, so that an endless iterator does not fill the memory.
-            check_whole(context, bytes.len())?;
         }
         Ok(Self {
             bytes: bytes.into(),
@@ -49,7 +50,7 @@ impl Rows {
 
     pub(super) fn of_batch(context: &ClientContext, batch: &RowBatch) -> Result<Self> {
         let bytes = batch.to_bytes();
-        check_whole(context, bytes.len())?;
+        unit::check_len(&bytes, &context.options)?;
         for row in bytes.split_inclusive(|byte| *byte == b'\n') {
             check_row(context, row)?;
         }
@@ -58,22 +59,6 @@ impl Rows {
             count: batch.len(),
         })
     }
-}
-
-/// Refuses rows that are too large a part of the memory budget.
-fn check_whole(context: &ClientContext, len: usize) -> Result<()> {
-    let options = &context.options;
-    if len <= options.max_unit() {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::TooLarge,
-        format!(
-            "the rows of one append are more than {} bytes, the smaller of a quarter of the memory budget and {}; append fewer rows at once, or raise the memory budget",
-            options.max_unit(),
-            options.max_uncompressed,
-        ),
-    ))
 }
 
 /// Refuses a row that never fits into a request.
@@ -86,13 +71,10 @@ fn check_row(context: &ClientContext, row: &[u8]) -> Result<()> {
     if compressed <= options.max_request_bytes {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorKind::TooLarge,
-        format!(
-            "a row of {} bytes compresses to {compressed} bytes, which is more than the {} bytes of one request; append a smaller row",
-            row.len(),
-            options.max_request_bytes
-        ),
+    Err(unit::too_large_for_a_request(
+        row,
+        compressed,
+        options.max_request_bytes,
     ))
 }
 

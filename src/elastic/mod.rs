@@ -176,7 +176,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
     }
 
     /// Appends rows that are acknowledged together. All of them are encoded at the call: together they may be at most a quarter
-    /// of the memory budget, and at most 16 MiB.
+    /// of the memory budget.
     ///
     /// An append without rows is acknowledged at once.
     ///

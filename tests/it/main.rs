@@ -53,6 +53,7 @@ mod ingest_rejects;
 mod ingest_seeds;
 mod ingest_shards;
 mod ingest_source;
+mod large_rows;
 mod layers;
 mod lost_answers;
 mod many_channels;

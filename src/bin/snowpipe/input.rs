@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use crate::Stop;
 use crate::line::{Field, Place, parse};
 
-/// The longest row that a channel accepts.
-const LONGEST_LINE: u64 = 16 << 20;
+/// The longest row that a channel accepts: a quarter of the client's memory budget.
+const LONGEST_LINE: u64 = 32 << 20;
 /// The compressed size of a request, and the compression level. Rows that do not fit are found here, so that the error can name
 /// the line.
 pub(crate) const LARGEST_REQUEST: usize = 4 << 20;
@@ -374,7 +374,7 @@ mod tests {
         let [(1, 1, Err(long)), (1, 2, Ok(_)), (1, 3, Err(odd))] = lines.as_slice() else {
             panic!("{lines:?}");
         };
-        assert!(long.contains("longer than 16777216 bytes"), "{long}");
+        assert!(long.contains("longer than 33554432 bytes"), "{long}");
         assert_eq!(odd, "it is not UTF-8");
     }
 

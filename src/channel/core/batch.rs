@@ -333,15 +333,6 @@ pub(crate) fn seal(
     Ok(done)
 }
 
-pub(crate) fn too_large(len: usize, compressed: usize, limit: usize) -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
-        format!(
-            "{len} bytes of rows that may not be split compress to {compressed} bytes, which is more than the {limit} bytes of one request; append fewer rows with one token, or a smaller row"
-        ),
-    )
-}
-
 #[cfg(test)]
 #[path = "batch_tests.rs"]
 mod tests;

@@ -1,0 +1,107 @@
+//! Rows of many megabytes. What bounds them is the size of a request, compressed, and a quarter of the memory budget.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use snowpipe_streaming::ErrorKind;
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Endpoint, Fault};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{TABLE, World, noisy};
+
+/// The default length of a VARCHAR column, in characters.
+const VARCHAR: usize = 16_777_216;
+
+fn text(length: usize) -> String {
+    let words = (0..).flat_map(|n| format!("Elkhorn {n} ").into_bytes());
+    let text = words.take(length).collect();
+    String::from_utf8(text).unwrap()
+}
+
+fn document(n: i64, length: usize) -> Value {
+    json!({ "N": n, "DOC": text(length) })
+}
+
+/// A server with a table whose column `DOC` is a VARCHAR without a length.
+fn documents() -> World {
+    let ddl = "CREATE TABLE DB.PUBLIC.RIDES_PIPE (N INTEGER, DOC VARCHAR);
+        CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES_PIPE
+        FROM TABLE (DATA_SOURCE (TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
+    World::with(|e| e.catalog(Catalog::from_ddl(ddl).unwrap()))
+}
+
+/// Observed: supabase/etl, `tests/snowflake/large_rows.rs`.
+#[tokio::test(start_paused = true)]
+async fn a_varchar_of_16_777_216_characters_lands() {
+    let world = documents();
+    let client = world.client().await;
+    let mut named = client.open_channel("c").await.unwrap();
+    let longest = document(1, VARCHAR);
+    drop(named.append_row(&longest, 1).await.unwrap());
+    let rows = [document(2, VARCHAR), document(3, 10)];
+    drop(named.append_rows(&rows, 2..).await.unwrap());
+    named.wait_for_commit().await.unwrap();
+    let elastic = client.elastic_channel();
+    let ack = elastic.append_row(&document(4, VARCHAR), ()).await.unwrap();
+    ack.await.unwrap();
+    world.emulator.commit_now();
+    let landed = world.landed_rows();
+    let [first, second, third] = [longest, rows[0].clone(), rows[1].clone()];
+    assert!(landed == [first, second, third, document(4, VARCHAR)]);
+    assert_eq!(world.emulator.error_rows(TABLE).unwrap().len(), 0);
+    assert_eq!(client.memory_in_use(), 0);
+
+    let too_long = named.append_row(&document(5, VARCHAR + 1), 5).await;
+    let error = too_long.unwrap().committed().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RowsRejected, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_share_a_token_may_have_more_than_16_mib() {
+    let world = documents();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let rows: Vec<_> = (0..3).map(|n| document(n, 7 << 20)).collect();
+    let receipt = channel.append_rows(&rows, ("a", "b")).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert!(world.landed_rows() == rows);
+    assert_eq!(world.requests(Endpoint::Append), 1);
+}
+
+/// An append that waits for memory holds none, so the largest unit enters however much other channels hold.
+#[tokio::test(start_paused = true)]
+async fn the_largest_unit_enters_a_budget_that_other_channels_have_used_up() {
+    let budget = 4 << 20;
+    let world = documents();
+    let client = world.builder().memory_budget(budget).build().await.unwrap();
+    let outage = Fault::Refuse.on(Endpoint::Append).always();
+    world.emulator.faults().push(outage);
+    let mut others = Vec::new();
+    for name in ["d", "e"] {
+        let mut other = client.open_untracked_channel(name).await.unwrap();
+        let patience = Duration::from_secs(5);
+        let filled = tokio::time::timeout(patience, other.append_rows(noisy(0..100_000)));
+        filled.await.unwrap_err();
+        others.push(other);
+    }
+    assert!(client.memory_in_use() > budget / 2);
+    let mut channel = client.open_channel("c").await.unwrap();
+    let framing = "{\"N\":1,\"DOC\":\"\"}\n".len();
+    let largest = document(1, budget / 4 - framing);
+    let start = Instant::now();
+    let recovery = async {
+        sleep(Duration::from_secs(30)).await;
+        world.emulator.faults().clear();
+    };
+    let (receipt, ()) = tokio::join!(channel.append_row(&largest, 1), recovery);
+    assert!(start.elapsed() >= Duration::from_secs(30), "it waited");
+    receipt.unwrap().committed().await.unwrap();
+    assert!(world.landed_rows().contains(&largest));
+    let more = document(2, budget / 4 - framing + 1);
+    let error = channel.append_row(&more, 2).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    let text = error.to_string();
+    assert!(text.contains("1048577 bytes does not fit"), "{text}");
+    assert!(text.contains("to four times its size"), "{text}");
+}
