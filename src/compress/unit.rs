@@ -2,7 +2,9 @@
 
 use memchr::memchr_iter;
 
+use super::frame;
 use crate::base::options::Options;
+use crate::rows::largest_value;
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// Refuses a unit that is too large a part of the memory budget.
@@ -31,6 +33,17 @@ pub(crate) fn too_large_for_a_request(unit: &[u8], compressed: usize, limit: usi
     too_large(unit, unit.len(), &why, "")
 }
 
+/// The error for a compressed unit of `len` bytes that the server does not accept.
+pub(crate) fn refused_by_the_server(body: &[u8], len: usize) -> Error {
+    let unit = frame::decompress(body, len).unwrap_or_default();
+    let why = format!(
+        "the server does not accept its {} compressed bytes in one request",
+        body.len()
+    );
+    too_large(&unit, len, &why, "")
+}
+
+/// Names the column of the largest value, and no value.
 fn too_large(unit: &[u8], len: usize, why: &str, or: &str) -> Error {
     let is_single = memchr_iter(b'\n', unit).nth(1).is_none();
     let (what, remedy) = if is_single {
@@ -38,9 +51,12 @@ fn too_large(unit: &[u8], len: usize, why: &str, or: &str) -> Error {
     } else {
         ("an append", "fewer rows at once")
     };
+    let largest = largest_value(unit).map_or_else(String::new, |(column, bytes)| {
+        format!("the largest value has {bytes} bytes, in the column {column}; ")
+    });
     Error::new(
         ErrorKind::TooLarge,
-        format!("{what} of {len} bytes does not fit: {why}; append {remedy}{or}"),
+        format!("{what} of {len} bytes does not fit: {why}; {largest}append {remedy}{or}"),
     )
 }
 

@@ -9,6 +9,7 @@ use super::batch::{Piece, SealedBatch, assign};
 use super::core::{Compressing, Core, InFlight};
 use crate::api::failure::Failure;
 use crate::base::retry::{Retry, WARN_AFTER};
+use crate::compress::unit::refused_by_the_server;
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// How often a request is retried after a refusal that may be temporary (401, 403, 404 without a code, 410).
@@ -163,11 +164,9 @@ impl<T> Core<T> {
                 self.ready.push_front(flight.batch);
             }
             RetryDecision::Split => {
-                let text = format!(
-                    "the server does not accept {} bytes in one request, and these are a single row; append a smaller row",
-                    flight.batch.payload.body.len()
-                );
-                let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());
+                let Piece { body, len } = &flight.batch.payload;
+                let error = refused_by_the_server(body, *len);
+                let error = error.because_of(failure.into_error());
                 self.fail(flight, &error);
             }
             RetryDecision::GiveUp => self.fail(flight, &failure.into_error()),

@@ -1,6 +1,7 @@
 //! Rows: values that serialize to JSON objects, encoded as NDJSON and checked before they are buffered.
 
 mod builder;
+mod largest;
 mod ndjson;
 mod null;
 mod strict;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use self::builder::RowBatchBuilder;
+pub(crate) use self::largest::largest_value;
 pub use self::ndjson::IntoNdjson;
 
 use crate::base::options::Nulls;

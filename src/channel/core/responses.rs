@@ -13,6 +13,7 @@ use crate::api::AppendAnswer;
 use crate::api::failure::Failure;
 use crate::base::options::Recovery;
 use crate::base::retry::Retry;
+use crate::compress::unit::refused_by_the_server;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 use crate::types::offset::OffsetToken;
 
@@ -143,11 +144,9 @@ impl Core {
             RetryDecision::Split if self.is_committed(&flight) => {}
             RetryDecision::Split if flight.batch.may_be_split() => self.learn_limit(flight),
             RetryDecision::Split => {
-                let text = format!(
-                    "the server does not accept {} bytes in one request, and these rows may not be split; append fewer rows with one token, or a smaller row",
-                    flight.batch.payload.body.len()
-                );
-                let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());
+                let frame = &flight.batch.payload;
+                let error = refused_by_the_server(&frame.body, frame.uncompressed_len);
+                let error = error.because_of(failure.into_error());
                 self.abandon(flight);
                 self.invalidate(now, InvalidationCause::Rejected, error);
             }

@@ -122,7 +122,8 @@ async fn rows_and_units_over_the_limits_are_refused_at_the_call() {
     let kind = ErrorKind::TooLarge;
 
     let budget: &[&str] = &[
-        "than 262144",
+        "than 262144 bytes",
+        "in the column \"A\"",
         "a quarter of the memory budget",
         "raise the memory budget",
     ];
@@ -157,8 +158,13 @@ async fn rows_and_units_over_the_limits_are_refused_at_the_call() {
         budget,
     );
 
-    let request: &[&str] = &["more than the 131072 bytes of one request", "a smaller row"];
-    let noisy = json!({"A": noise(1, 200_000)});
+    let request: &[&str] = &[
+        "a row of 200019 bytes does not fit",
+        "more than the 131072 bytes of one request",
+        "the largest value has 200002 bytes, in the column \"NOISE\"",
+        "a smaller row",
+    ];
+    let noisy = json!({"A": 1, "NOISE": noise(1, 200_000)});
     says(
         &channel.append_row(&noisy, 1).await.unwrap_err(),
         kind,
@@ -169,6 +175,10 @@ async fn rows_and_units_over_the_limits_are_refused_at_the_call() {
         kind,
         request,
     );
+
+    let error = channel.append_row(&noisy, 1).await.unwrap_err();
+    let value = noise(1, 200_000);
+    assert!(!error.to_string().contains(&value[..8]), "{error}");
 
     let batch = RowBatch::from_ndjson(format!("{part}\n").repeat(9)).unwrap();
     let error = channel.try_append_batch(&batch, 1..).unwrap_err();

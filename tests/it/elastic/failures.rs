@@ -116,6 +116,10 @@ async fn one_row_too_large_for_the_server_is_handed_back_alone() {
     let small = channel.append_rows(rows(1..5), 1).await.unwrap();
     let failed = large.await.unwrap_err();
     assert_eq!(failed.error().kind(), ErrorKind::TooLarge, "{failed}");
+    let text = failed.to_string();
+    assert!(text.contains("a row of 2019 bytes"), "{text}");
+    let largest = "the largest value has 2002 bytes, in the column \"NOISE\"";
+    assert!(text.contains(largest), "{text}");
     assert_eq!(small.await.unwrap().into_tag(), 1);
     assert_eq!(landed(&world), [1, 2, 3, 4]);
 }

@@ -247,6 +247,8 @@ async fn rows_that_no_request_can_carry_are_refused_at_the_call() {
         let error = append.await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
         assert!(error.to_string().contains(why), "{error}");
+        let column = "in the column \"NOISE\"";
+        assert!(error.to_string().contains(column), "{error}");
     }
     let small = world.builder().memory_budget(256 << 10).build().await;
     let heavy = small.unwrap().elastic_channel();

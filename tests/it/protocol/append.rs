@@ -409,6 +409,11 @@ async fn a_unit_too_large_ends_the_channel() {
         "{error}"
     );
     assert!(!error.is_ambiguous());
+    let text = error.to_string();
+    let what = "an append of 16 bytes does not fit: the server does not accept";
+    assert!(text.contains(what), "{text}");
+    let largest = "the largest value has 1 bytes, in the column \"A\"";
+    assert!(text.contains(largest), "{text}");
     assert_eq!(
         stage.count(Call::Append),
         1,
