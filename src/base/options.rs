@@ -133,6 +133,7 @@ pub(crate) struct Options {
     pub(crate) attempt_timeout: Duration,
     pub(crate) retry_for: Duration,
     pub(crate) append_timeout: Option<Duration>,
+    pub(crate) missing_pipe_timeout: Duration,
     pub(crate) commit_stall_timeout: Duration,
     pub(crate) settle_timeout: Duration,
     pub(crate) close_timeout: Duration,
@@ -158,9 +159,12 @@ impl Default for Options {
             attempt_timeout: Duration::from_secs(60),
             retry_for: Duration::from_secs(600),
             append_timeout: None,
-            commit_stall_timeout: Duration::from_secs(120),
-            settle_timeout: Duration::from_secs(30),
-            close_timeout: Duration::from_secs(60),
+            missing_pipe_timeout: Duration::from_secs(180),
+            // Commits of a table that was streamed to before took up to 9 s (`estuary/connectors` 4933), the first ones of a new
+            // table 20 to 90 s (`supabase/etl`, tests/snowflake/stream_client.rs).
+            commit_stall_timeout: Duration::from_secs(300),
+            settle_timeout: Duration::from_secs(90),
+            close_timeout: Duration::from_secs(120),
             pacing: Pacing::Named,
             nulls: Nulls::Send,
             on_uncommitted: OnUncommitted::default(),

@@ -263,6 +263,9 @@ impl<M: Mode> Channel<M> {
     /// Reopens the channel, after an invalidation or to start over. Rows that were appended before and are not committed are
     /// given up; the committed token says where to resume. Earlier receipts resolve according to that token.
     ///
+    /// If the server does not know the pipe any more, this waits for it: see
+    /// [`missing_pipe_timeout`](crate::ClientBuilder::missing_pipe_timeout).
+    ///
     /// Cancel safe in that it may be called again; a cancelled reopen leaves the channel invalidated.
     ///
     /// # Errors

@@ -116,6 +116,7 @@ pub(super) async fn open<M: Mode>(
         () = registry.closed() => return Err(client_closed()),
         answer = request(context, name, policy, offset_token, OPEN_RETRY_FOR) => answer?,
     };
+    context.expect_pipe();
     let status = &answer.status;
     if !status.is_healthy() {
         return Err(unhealthy(name, status));

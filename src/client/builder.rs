@@ -110,20 +110,32 @@ impl ClientBuilder {
         self
     }
 
+    /// How long a reopen waits for a pipe that the server does not know any more. Default 180 seconds.
+    ///
+    /// A table that is dropped and created again under its name cannot be streamed to at once: an open fails, in tests of others
+    /// for up to three minutes (`estuary/connectors`, `materialize-snowflake/streamv2_test.go`). This time is for opens of a client
+    /// that has opened a channel of the pipe before, for `Recovery::Replay`, and for [`ingest`](crate::ingest) if its source has
+    /// released rows. Any other open of a pipe that does not exist fails at once.
+    pub fn missing_pipe_timeout(mut self, timeout: Duration) -> Self {
+        self.options.missing_pipe_timeout = timeout;
+        self
+    }
+
     /// How long statuses may show no commit of accepted rows before the channel is invalidated. The time during which status
-    /// calls fail does not count. Default 120 seconds.
+    /// calls fail does not count. Default 300 seconds, because the first commit of a new table can take 90 seconds.
     pub fn commit_stall_timeout(mut self, timeout: Duration) -> Self {
         self.options.commit_stall_timeout = timeout;
         self
     }
 
-    /// How long an invalidated channel is still polled to learn which of its sent rows were committed. Default 30 seconds.
+    /// How long an invalidated channel is still polled to learn which of its sent rows were committed. Default 90 seconds, the
+    /// longest commit that is known. A reopen decides earlier.
     pub fn settle_timeout(mut self, timeout: Duration) -> Self {
         self.options.settle_timeout = timeout;
         self
     }
 
-    /// How long closing a channel, or draining a dropped one, may take. Default 60 seconds.
+    /// How long closing a channel, or draining a dropped one, may take. Default 120 seconds.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.close_timeout = timeout;
         self
@@ -278,6 +290,7 @@ impl ClientBuilder {
             &mut options.max_client_lag,
             &mut options.attempt_timeout,
             &mut options.retry_for,
+            &mut options.missing_pipe_timeout,
             &mut options.commit_stall_timeout,
             &mut options.settle_timeout,
             &mut options.close_timeout,

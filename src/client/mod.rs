@@ -181,6 +181,11 @@ impl StreamingIngestClient {
         self.inner.context.random_unit()
     }
 
+    /// The pipe exists, or did when rows were sent to it.
+    pub(crate) fn expect_pipe(&self) {
+        self.inner.context.expect_pipe();
+    }
+
     /// How long closing a channel may take.
     pub(crate) fn close_timeout(&self) -> Duration {
         self.inner.context.options.close_timeout

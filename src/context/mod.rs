@@ -3,6 +3,7 @@
 
 pub(crate) mod retries;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -27,6 +28,8 @@ pub(crate) struct ClientContext {
     pub(crate) api: Api,
     pub(crate) options: Options,
     pub(crate) pipe: PipePath,
+    /// Whether the pipe is known to have existed: a refusal that does not find it may be temporary.
+    has_seen_pipe: AtomicBool,
     pub(crate) budget: Arc<Budget>,
     pub(crate) request_limit: RequestLimit,
     pub(crate) time: Arc<dyn TimeSource>,
@@ -60,6 +63,7 @@ impl ClientContext {
             budget: Budget::new(options.memory_budget),
             options,
             pipe,
+            has_seen_pipe: AtomicBool::new(false),
             time,
             rng: Arc::new(Mutex::new(rng)),
             buffers,
@@ -76,6 +80,7 @@ impl ClientContext {
             api: self.api.for_pipe(&pipe),
             options: self.options.clone(),
             pipe,
+            has_seen_pipe: AtomicBool::new(false),
             budget: Arc::clone(&self.budget),
             request_limit: self.request_limit.clone(),
             time: Arc::clone(&self.time),
@@ -86,6 +91,15 @@ impl ClientContext {
             compressors: Arc::clone(&self.compressors),
             runtime: self.runtime.clone(),
         }
+    }
+
+    /// The pipe exists, or did when rows were sent to it.
+    pub(crate) fn expect_pipe(&self) {
+        self.has_seen_pipe.store(true, Ordering::Relaxed);
+    }
+
+    fn expects_pipe(&self) -> bool {
+        self.has_seen_pipe.load(Ordering::Relaxed)
     }
 
     /// Waits for a permit to open a channel, which is returned when it is dropped.

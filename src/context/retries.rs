@@ -117,24 +117,31 @@ impl ClientContext {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut retry = Retry::new(FIRST_DELAY, LONGEST_PAUSE, retries.limit());
+        let missing_for = self.options.missing_pipe_timeout;
+        let mut of_failures = Retry::new(FIRST_DELAY, LONGEST_PAUSE, retries.limit());
+        let mut of_missing = Retry::new(FIRST_DELAY, LONGEST_PAUSE, RetryLimit::For(missing_for));
         retry_call(self.request_id(), call, |failure| {
             self.rediscover_if_moved(failure);
-            if !retries.may_help(failure) {
+            let is_long = matches!(retries, Retries::For { .. });
+            let retry = if is_long && is_missing(failure) && self.expects_pipe() {
+                &mut of_missing
+            } else if retries.may_help(failure) {
+                &mut of_failures
+            } else {
                 return None;
-            }
+            };
             let now = Instant::now();
             let next = retry.next(now, failure.asked_delay(), self.random_unit())?;
             if let Retries::For {
-                retry_for,
-                channel,
-                problem,
+                channel, problem, ..
             } = retries
             {
                 let error = failure.error();
                 debug!(channel, %error, "{problem}");
                 if let Some(failing_for) = retry.warn(now) {
-                    warn!(channel, %error, "{problem} for {failing_for:.0?}; retrying for up to {retry_for:?}");
+                    let longest = retry.deadline().map(|end| end.saturating_duration_since(now));
+                    let longest = longest.unwrap_or_default();
+                    warn!(channel, %error, "{problem} for {failing_for:.0?}; retrying for up to {longest:.0?} more");
                 }
             }
             Some(next)
@@ -181,4 +188,18 @@ fn is_moved(failure: &Failure) -> bool {
                 ..
             }
     )
+}
+
+/// The pipe or its table does not exist, or the service does not know it yet: a table that was dropped and created again cannot
+/// be streamed to for up to three minutes (`estuary/connectors`, materialize-snowflake/streamv2_test.go, "a drop and re-create
+/// does not").
+fn is_missing(failure: &Failure) -> bool {
+    let Failure::Answered {
+        code: Some(code), ..
+    } = failure
+    else {
+        return false;
+    };
+    code.contains("DOES_NOT_EXIST")
+        || matches!(&**code, "ERR_PIPE_IN_INVALID_STATE" | "STALE_PIPE_CACHE")
 }

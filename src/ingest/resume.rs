@@ -29,6 +29,9 @@ impl<S: Source> Flow<'_, S> {
     /// Opens the channels and finds the offset to resume from.
     pub(super) async fn resume(&mut self) -> Result<(), StopReason> {
         let released = self.source.released().await?;
+        if released.is_some() || self.known.is_some() {
+            self.client.expect_pipe();
+        }
         if self.options.is_partition {
             self.rejects_kept_through = released;
         } else {

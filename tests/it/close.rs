@@ -191,7 +191,7 @@ async fn a_dropped_channel_that_cannot_be_opened_again_is_given_up_in_time() {
     drop(channel);
     let started = Instant::now();
     let error = receipt.committed().await.unwrap_err();
-    assert_eq!(started.elapsed(), Duration::from_secs(60), "{error}");
+    assert_eq!(started.elapsed(), Duration::from_secs(120), "{error}");
     faults.clear();
     tokio::task::yield_now().await;
     let channel = client.open_channel("c").await.unwrap();
@@ -211,7 +211,7 @@ async fn a_cancelled_close_keeps_its_deadline() {
     let half = tokio::time::timeout(Duration::from_secs(30), channel.close());
     assert!(half.await.is_err());
     receipt.committed().await.unwrap_err();
-    assert_eq!(started.elapsed(), Duration::from_secs(60));
+    assert_eq!(started.elapsed(), Duration::from_secs(120));
 }
 
 #[tokio::test(start_paused = true)]

@@ -191,7 +191,7 @@ async fn commits_that_stall_end_in_an_error_that_names_the_rows() {
     );
     // The stall, found at the next status, and then the settling.
     let waited = accepted.elapsed();
-    let expected = Duration::from_secs(150)..Duration::from_secs(152);
+    let expected = Duration::from_secs(390)..Duration::from_secs(392);
     assert!(expected.contains(&waited), "{waited:?}");
 }
 
@@ -209,7 +209,7 @@ async fn an_invalidation_is_reported_before_the_committed_token_is_final() {
     let error = channel.invalidated().await;
     assert_eq!(cause(&error), InvalidationCause::CommitStalled);
     let waited = accepted.elapsed();
-    let expected = Duration::from_secs(120)..Duration::from_secs(122);
+    let expected = Duration::from_secs(300)..Duration::from_secs(302);
     assert!(expected.contains(&waited), "{waited:?}");
     client.abort();
     // The first cause is kept.

@@ -113,7 +113,8 @@ async fn rows_not_appended_to_a_failing_shard_are_not_released() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_waits_for_healthy_shards_and_releases_their_rows() {
     let world = World::new();
-    let client = world.client().await;
+    let builder = world.builder().settle_timeout(Duration::from_secs(30));
+    let client = builder.build().await.unwrap();
     let mut shelf = Shelf::of(0..100);
     shelf.stock().is_open = true;
     let faults = world.emulator.faults();

@@ -53,6 +53,7 @@ async fn a_close_that_runs_out_of_time_in_a_reopen_names_the_other_writer() {
     for closes_client in [false, true] {
         let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
         let replaying = world.builder().recovery(Recovery::Replay);
+        let replaying = replaying.close_timeout(Duration::from_secs(60));
         let (ours, theirs) = (replaying.build().await.unwrap(), world.client().await);
         let mut channel = ours.open_channel("c").await.unwrap();
         let mut winner = theirs.open_channel("c").await.unwrap();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use snowpipe_streaming::answers::Answers;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{InvalidationCause, Recovery, ingest};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, PipePath, Recovery, ingest};
 use tokio::time::Instant;
 
 use crate::ingest_source::Shelf;
@@ -138,4 +139,83 @@ async fn the_fault_keeps_the_token_and_the_committed_rows() {
     let again = channel.append_rows(rows(10..20), 10..).await.unwrap();
     again.committed().await.unwrap();
     assert_eq!(world.landed(), (0..20).collect::<Vec<_>>());
+}
+
+const RECREATE: &str = "DROP TABLE DB.PUBLIC.RIDES; CREATE TABLE DB.PUBLIC.RIDES (N NUMBER);
+    CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES MATCH_BY_COLUMN_NAME=CASE_INSENSITIVE;";
+
+/// An account that refuses opens for two minutes after a table was dropped and created again, as observed by
+/// `estuary/connectors` (materialize-snowflake/streamv2_test.go, "a drop and re-create does not").
+fn slow_world() -> World {
+    let answers = Answers::default().with("tables.recreated_table", "not_yet");
+    World::with(|emulator| {
+        let catalog = Catalog::from_ddl(DDL).unwrap();
+        emulator.catalog(catalog).answers(answers.unwrap())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reopen_waits_for_a_table_that_was_created_again() {
+    let world = slow_world();
+    let (_client, mut channel) = world.channel().await;
+    let first = channel.append_row(&row(0), 0).await.unwrap();
+    first.committed().await.unwrap();
+    world.emulator.apply_ddl(RECREATE).unwrap();
+    let error = channel.invalidated().await;
+    assert_eq!(cause(&error), InvalidationCause::Gone, "{error}");
+    channel.reopen().await.unwrap();
+    assert_eq!(channel.resume_after::<i64>().unwrap(), None);
+    let again = channel.append_row(&row(0), 0).await.unwrap();
+    again.committed().await.unwrap();
+    assert_eq!(world.rides(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaying_channel_waits_for_a_table_that_was_created_again() {
+    let world = slow_world();
+    let builder = world.builder().recovery(Recovery::Replay);
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    world.emulator.apply_ddl(RECREATE).unwrap();
+    let receipt = channel.append_rows(rows(0..10), 0..).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(world.rides(), (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_waits_for_a_table_that_was_created_again_if_its_source_has_released_rows() {
+    let world = slow_world();
+    let mut shelf = Shelf::of(0..10);
+    let client = world.client().await;
+    ingest::run(&client, "c", &mut shelf).await.unwrap();
+    world.emulator.apply_ddl(RECREATE).unwrap();
+    shelf.stock().rows.extend((10..20).map(|n| (n, row(n))));
+    // The next process.
+    let client = world.client().await;
+    ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert_eq!(world.rides(), (10..20).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_pipe_that_was_there_is_waited_for_and_not_forever() {
+    let world = slow_world();
+    let (client, mut channel) = world.channel().await;
+    world
+        .emulator
+        .apply_ddl("DROP TABLE DB.PUBLIC.RIDES")
+        .unwrap();
+    let refused = channel.append_row(&row(0), 0).await.unwrap();
+    let error = refused.committed().await.unwrap_err();
+    assert_eq!(cause(&error), InvalidationCause::Gone, "{error}");
+    let start = Instant::now();
+    let error = channel.reopen().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(start.elapsed(), Duration::from_secs(180));
+    let start = Instant::now();
+    let misspelt = client.for_pipe(PipePath::new("DB", "PUBLIC", "RIDE_PIPE").unwrap());
+    let error = misspelt.open_channel("c").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    let error = ingest::run(&misspelt, "c", &mut Shelf::of(0..10)).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(start.elapsed() < Duration::from_secs(1), "at once");
 }

@@ -174,7 +174,7 @@ async fn a_second_stall_surfaces_and_names_the_rows() {
     assert!(text.contains("3 accepted (\"5\" through \"7\")"), "{text}");
     // Two stalls, the wait for uncommitted rows before the reopen, and the settling.
     let took = accepted.elapsed();
-    assert!((290..=310).contains(&took.as_secs()), "{took:?}");
+    assert!((720..=740).contains(&took.as_secs()), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,7 +256,7 @@ async fn a_channel_that_is_being_reopened_closes_in_time_and_reports_what_is_at_
     channel.append_rows(rows(10..15), 10..).await.unwrap();
     let start = Instant::now();
     let error = channel.close().await.unwrap_err();
-    assert_eq!(start.elapsed(), Duration::from_secs(60));
+    assert_eq!(start.elapsed(), Duration::from_secs(120));
     let report = error.close_report().unwrap();
     let listed: Vec<_> = report
         .uncommitted

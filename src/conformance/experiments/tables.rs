@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::conformance::Broken;
 use crate::conformance::lab::{Lab, Parts, Pipe};
 use crate::conformance::outcome::{Outcome, Patience};
@@ -12,6 +14,11 @@ use crate::conformance::statements::refused;
 const LATE: Duration = Duration::from_secs(30);
 /// How long a dropped table's channel may go on accepting rows.
 const SERVED: Duration = Duration::from_secs(30);
+/// How long a table that was dropped and created again may not be streamed to. A test of `estuary/connectors` waits three minutes
+/// (`materialize-snowflake/streamv2_test.go`).
+const KNOWN_AGAIN: Duration = Duration::from_secs(240);
+/// An open that takes longer had to wait for the service to know the new table.
+const AT_ONCE: Duration = Duration::from_secs(10);
 /// How long it may take until a status shows what has happened: twice as long as a replica may lag.
 const NOTICED: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(5);
@@ -73,7 +80,8 @@ async fn replaced(lab: &mut Lab<'_>) -> Result<(), Broken> {
     }
     // A channel that is opened afterwards lands its row; then that of the old channel would soon have landed as well.
     let at = ("REPLACED", "d");
-    let token = lab.open(at.0, at.1).await?;
+    let opened = lab.open_within(at.0, at.1, KNOWN_AGAIN).await?;
+    let token = token_of(&opened).ok_or_else(|| Broken::of("opening a channel", &opened))?;
     lab.append(at, &token, "o1", "{\"A\":3}\n").await?;
     lab.committed(at, "o1").await?;
     lab.at_least("SELECT COUNT(*) FROM {REPLACED} WHERE A = 3", 1)
@@ -149,6 +157,24 @@ async fn dropped(lab: &mut Lab<'_>) -> Result<(), Broken> {
     lab.see("tables.dropped_table", word);
     let status = lab.statuses(at.0, &[at.1]).await?;
     lab.see("drop.status", status.outcome());
+    recreated(lab).await
+}
+
+/// How long opens of a dropped table's channel are refused after the table was created again.
+async fn recreated(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    lab.sql("CREATE TABLE {DROPPED} (A NUMBER)").await?;
+    let created = Instant::now();
+    let answer = lab.open_within("DROPPED", "c", KNOWN_AGAIN).await?;
+    let took = created.elapsed();
+    let word = match answer.is_success() {
+        true if took < AT_ONCE => "at_once".to_owned(),
+        true => "not_yet".to_owned(),
+        false => answer.outcome(),
+    };
+    lab.see("tables.recreated_table", word);
+    if answer.is_success() {
+        lab.see("reopen_after_drop_s", took.as_secs().to_string());
+    }
     Ok(())
 }
 

@@ -15,7 +15,13 @@ pub(crate) struct FormerPipes {
     dropped: BTreeMap<ObjectName, Pipe>,
     /// The folded names of pipes that were dropped or replaced, if the next request to a pipe of such a name is refused.
     stale: BTreeSet<ObjectName>,
+    /// Until when opens are refused that address a pipe whose table was dropped, by the pipe's folded name.
+    outlived: BTreeMap<ObjectName, u64>,
 }
+
+/// How long the service goes on serving a table that was dropped, if it knows a new one of the name later.
+#[cfg(feature = "emulator-server")]
+const OUTLIVED_MS: u64 = 120_000;
 
 impl FormerPipes {
     #[cfg(feature = "emulator-server")]
@@ -32,6 +38,13 @@ impl FormerPipes {
     #[cfg(feature = "emulator-server")]
     pub(super) fn add_stale(&mut self, name: ObjectName) {
         self.stale.insert(name);
+    }
+
+    /// The table of a pipe that was streamed into was dropped.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn add_outlived(&mut self, name: &ObjectName, now_ms: u64) {
+        self.outlived.retain(|_, until| *until > now_ms);
+        self.outlived.insert(folded(name), now_ms + OUTLIVED_MS);
     }
 
     pub(super) fn clear(&mut self) {
@@ -60,6 +73,15 @@ impl State {
             let is_open = |pipe: &&Pipe| channel.is_some_and(|c| self.channel(pipe, c).is_some());
             dropped.filter(is_open).cloned().ok_or(refusal)
         })
+    }
+
+    /// Refuses to open a channel of a table that was created again, while the service knows the dropped one alone.
+    pub(crate) fn check_known(&self, pipe: &Pipe) -> Result<(), Refusal> {
+        let until = self.former_pipes.outlived.get(&folded(&pipe.name));
+        match until {
+            Some(until) if self.now_ms < *until => Err(Refusal::no_pipe()),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses the first request after the pipe was replaced, or dropped and created again, if that is the service's answer.

@@ -14,7 +14,7 @@ use crate::emulator::ddl::session::Session;
 use crate::emulator::ddl::statements::{Change, DdlError, Outcome};
 use crate::emulator::storage::interface::StorageError;
 use crate::emulator::storage::records::SchemaChange;
-use crate::types::answers::{DroppedTable, RecreatedPipe, ReplacedTable};
+use crate::types::answers::{DroppedTable, RecreatedPipe, RecreatedTable, ReplacedTable};
 
 /// Why a DDL script cannot be carried out on a running emulator.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +137,9 @@ impl State {
             let Some(pipe) = pipe.filter(has_lost_its_table) else {
                 return false;
             };
+            if answers.recreated_table == RecreatedTable::NotYet {
+                former_pipes.add_outlived(&pipe.name, now_ms);
+            }
             let is_kept = is_replaced || answers.dropped_table == DroppedTable::AcceptAndLose;
             if !is_kept || is_elastic(channel_name) {
                 return false;

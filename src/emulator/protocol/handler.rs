@@ -227,6 +227,9 @@ impl Handler {
             Endpoint::Append => self.state.pipe_of_append(pipe, call.channels.first())?,
             _ => self.state.pipe(pipe)?,
         };
+        if call.endpoint == Endpoint::Open {
+            self.state.check_known(&pipe)?;
+        }
         if matches!(call.endpoint, Endpoint::Open | Endpoint::Append) {
             self.state.check_recreated(&pipe)?;
         }

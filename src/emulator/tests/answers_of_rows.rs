@@ -128,6 +128,20 @@ fn of_tables(client: &Client, key: &str) -> Option<&'static str> {
             assert_eq!(client.emulator.rows("DB.S.T").unwrap(), Vec::<Value>::new());
             word
         }
+        "tables.recreated_table" => {
+            client.make("N NUMBER");
+            assert_eq!(client.try_open("c", "{}").0, 200, "never streamed to");
+            client.emulator.apply_ddl("DROP TABLE DB.S.T").unwrap();
+            client.make("N NUMBER");
+            match client.try_open("c", "{}") {
+                (200, _) => "at_once",
+                (status, answer) => {
+                    let missing = "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED";
+                    assert_eq!((status, code(&answer)), (404, missing));
+                    "not_yet"
+                }
+            }
+        }
         _ => return None,
     })
 }

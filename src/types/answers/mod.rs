@@ -16,9 +16,9 @@ pub use self::words::{
     EarlierToken, ElasticBody, ElasticStatus, ErrorBody, ErrorCounter, ErrorTimestamp,
     EvolvedArray, EvolvedFraction, EvolvedMoment, EvolvedTime, ExplicitNull, HealthyStatus,
     MalformedRow, MaxBody, NameCase, NullText, OmittedColumn, OversizedBody, PipeFunctions,
-    PipeWhere, RecreatedPipe, RejectOrAccept, ReplacedTable, ReplayedToken, RowCounters,
-    SkippedToken, SupersededToken, TextAsArray, TextAsObject, TextBody, TimeZone, UnknownKey,
-    ValueAsArray, VariantNull, VariantNumber,
+    PipeWhere, RecreatedPipe, RecreatedTable, RejectOrAccept, ReplacedTable, ReplayedToken,
+    RowCounters, SkippedToken, SupersededToken, TextAsArray, TextAsObject, TextBody, TimeZone,
+    UnknownKey, ValueAsArray, VariantNull, VariantNumber,
 };
 
 /// An answer for each point. The default is what Snowflake documents, or what others observed.

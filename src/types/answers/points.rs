@@ -7,9 +7,9 @@ use super::words::{
     EarlierToken, ElasticBody, ElasticStatus, ErrorBody, ErrorCounter, ErrorTimestamp,
     EvolvedArray, EvolvedFraction, EvolvedMoment, EvolvedTime, ExplicitNull, HealthyStatus,
     MalformedRow, MaxBody, NameCase, NullText, OmittedColumn, OversizedBody, PipeFunctions,
-    PipeWhere, RecreatedPipe, RejectOrAccept, ReplacedTable, ReplayedToken, RowCounters,
-    SkippedToken, SupersededToken, TextAsArray, TextAsObject, TextBody, TimeZone, UnknownKey,
-    ValueAsArray, VariantNull, VariantNumber,
+    PipeWhere, RecreatedPipe, RecreatedTable, RejectOrAccept, ReplacedTable, ReplayedToken,
+    RowCounters, SkippedToken, SupersededToken, TextAsArray, TextAsObject, TextBody, TimeZone,
+    UnknownKey, ValueAsArray, VariantNull, VariantNumber,
 };
 
 /// A point with more than one possible answer.
@@ -93,6 +93,8 @@ groups! {
         replaced_table: ReplacedTable,
         /// What becomes of rows on a channel whose table was dropped.
         dropped_table: DroppedTable,
+        /// When channels can be opened of a table that was dropped and created again.
+        recreated_table: RecreatedTable,
     }
 
     /// What becomes of the rows and values of a default pipe.

@@ -223,6 +223,18 @@ answers! {
 }
 
 answers! {
+    /// When a table can be streamed into that was dropped and created again under its name.
+    RecreatedTable {
+        /// At once.
+        AtOnce = "at_once",
+        /// Two minutes after it was dropped, if channels of it were open. Until then opens are refused: 404
+        /// `ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED`. A test of `estuary/connectors` waits three minutes for an open
+        /// (`materialize-snowflake/streamv2_test.go`, "a drop and re-create does not").
+        NotYet = "not_yet",
+    }
+}
+
+answers! {
     /// What becomes of a value.
     RejectOrAccept {
         /// Its row is rejected.

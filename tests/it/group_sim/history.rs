@@ -21,7 +21,7 @@ use crate::support::World;
 pub const TABLE: &str = "DB.PUBLIC.RIDES";
 /// How long after calm everything has landed: a session, two rebalances, the takeover wait, a commit that stalls, pauses between
 /// retries.
-const BOUND: Duration = Duration::from_secs(400);
+const BOUND: Duration = Duration::from_secs(580);
 /// How long a takeover takes beside two sessions: one in which the dead member is not missed, and one in which the coordinator
 /// waits for its answer. The takeover wait is ten seconds; the rest are the open, the append and the commit.
 const TAKEOVER: Duration = Duration::from_secs(25);

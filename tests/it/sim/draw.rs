@@ -7,12 +7,12 @@ use snowpipe_streaming::Recovery;
 use snowpipe_streaming::answers::{Answers, OversizedBody, POINTS};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 
-use super::outage::{Outage, Part};
+use super::outage::{FailureMode, Outage, Part};
 use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
 use super::source_outage::{Call, SourceOutage};
 
 /// The names of the counters of events other than the emulator's faults.
-pub const OWN_FAULTS: [&str; 42] = [
+pub const OWN_FAULTS: [&str; 43] = [
     "client crash",
     "server crash",
     "lost buffer",
@@ -38,6 +38,7 @@ pub const OWN_FAULTS: [&str; 42] = [
     "outage with 302",
     "outage with 404",
     "outage with 409",
+    "outage of the pipe",
     "outage judged",
     "lagging replica",
     "lag judged",
@@ -172,6 +173,16 @@ pub fn draw(seed: u64) -> Plan {
         }
         14..18 => lag(rng, &mut plan, span_ms),
         _ => {}
+    }
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x006d_6973_7369_6e67);
+    if rng.u8(..12) == 0 {
+        // A client that has opened a channel waits for its pipe longer than this.
+        let outage = Outage {
+            part: Part::Opens,
+            how: FailureMode::Missing,
+            length_ms: rng.u64(1_000..170_000),
+        };
+        plan.steps.push((rng.u64(..span_ms), Step::Outage(outage)));
     }
     plan.steps.sort_by_key(|(at, _)| *at);
     let ends = plan.steps.iter().map(|(at, step)| at + step.length_ms());

@@ -85,6 +85,8 @@ pub enum FailureMode {
     Throttled(Option<u64>),
     /// 302, 404 or 409 from a proxy or gateway, whatever the request is.
     Refused(u16),
+    /// 404 with the code of a pipe that does not exist: its table was created again, and the service does not know it yet.
+    Missing,
 }
 
 impl FailureMode {
@@ -100,6 +102,7 @@ impl FailureMode {
             Self::Refused(302) => "outage with 302",
             Self::Refused(404) => "outage with 404",
             Self::Refused(_) => "outage with 409",
+            Self::Missing => "outage of the pipe",
         }
     }
 
@@ -128,6 +131,12 @@ impl FailureMode {
                     let elsewhere = header::HeaderValue::from_static("http://127.0.0.1/login");
                     answer.headers_mut().insert(header::LOCATION, elsewhere);
                 }
+                Reply::Respond(answer)
+            }
+            Self::Missing => {
+                let mut answer = answer(404);
+                let code = r#"{"error_code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#;
+                *answer.body_mut() = Bytes::from_static(code.as_bytes());
                 Reply::Respond(answer)
             }
         }
