@@ -89,9 +89,9 @@ mutant "hold accepted rows no longer than their accept" src/channel/core/respons
 DIFF
 
 mutant "acknowledge on accept" src/channel/core/mod.rs <<'DIFF'
--            committed: self.ledger.committed(),
+-            committed: self.counts.committed(),
 -            committed_token: self.committed_token(),
-+            committed: self.ledger.committed().max(self.accepted),
++            committed: self.counts.committed().max(self.accepted),
 +            committed_token: self.committed_token(),
 DIFF
 
@@ -108,8 +108,28 @@ mutant "forget a budget refund" src/channel/staging.rs <<'DIFF'
 DIFF
 
 mutant "drop the last batch on close" src/channel/core/schedule.rs <<'DIFF'
--            .is_some_and(|until| now >= until || self.ledger.committed() == self.appended)
-+            .is_some_and(|until| now >= until || self.ledger.committed() == self.sent)
+-            .is_some_and(|until| now >= until || self.counts.committed() == self.appended)
++            .is_some_and(|until| now >= until || self.counts.committed() == self.sent)
+DIFF
+
+mutant "commit rows that are not counted" src/channel/core/row_counts.rs <<'DIFF'
+-            if !is_counted && self.evidence == CommitEvidence::RowCounts {
++            if !is_counted && self.evidence != CommitEvidence::RowCounts {
+DIFF
+
+mutant "close before the last rows are counted" src/channel/core/schedule.rs <<'DIFF'
+-            .is_some_and(|until| now >= until || self.counts.committed() == self.appended)
++            .is_some_and(|until| now >= until || self.ledger.committed() == self.appended)
+DIFF
+
+mutant "believe the token of another open" src/channel/core/responses.rs <<'DIFF'
+-        (Some(ours), Some(theirs)) => ours != theirs,
++        (Some(ours), Some(theirs)) => ours > theirs,
+DIFF
+
+mutant "ascribe late rejects to later rows" src/channel/core/row_counts.rs <<'DIFF'
+-        if !self.counts.waits_for_earlier_rows() {
++        if self.counts.committed() <= self.ledger.committed() {
 DIFF
 
 mutant "compare tokens as text" src/channel/core/tokens.rs <<'DIFF'
@@ -176,8 +196,8 @@ mutant "believe a status asked for before a reopen" src/channel/polling/poller.r
 DIFF
 
 mutant "take an odd status for a conflict at once" src/channel/core/ledger.rs <<'DIFF'
--            if self.suspect.as_ref() == Some(&suspect) && !self.may_be_older(&seen) {
-+            if !self.may_be_older(&seen) {
+-            if is_confirmed && !suspect.may_be_older {
++            if !suspect.may_be_older {
 DIFF
 
 mutant "a stale read of the token is a step backward" src/channel/core/ledger.rs <<'DIFF'
@@ -557,8 +577,8 @@ mutant "a status from before the first token is a conflict" src/channel/core/led
 DIFF
 
 mutant "a status is doubted without end" src/channel/core/ledger.rs <<'DIFF'
--            if self.suspect.as_ref() == Some(&suspect) && !self.may_be_older(&seen) {
-+            if self.suspect.as_ref() == Some(&suspect) && false {
+-            if is_confirmed && !suspect.may_be_older {
++            if is_confirmed && false {
 DIFF
 
 mutant "use the code of a status from before the open" src/channel/core/commits.rs <<'DIFF'

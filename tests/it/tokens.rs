@@ -1,11 +1,14 @@
 //! Which tokens an append may carry, as the caller sees it. Paused clock throughout.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::transport::{Request, Transport as _};
 use snowpipe_streaming::{Channel, ErrorKind, OffsetToken, Receipt};
 
-use crate::support::{World, row};
+use crate::support::{World, answer, row, rows};
 
 async fn append(channel: &mut Channel, n: i64, token: &str) -> Receipt {
     let receipt = channel.append_row(&row(n), token).await.unwrap();
@@ -84,4 +87,35 @@ async fn a_start_without_an_end_continues_past_its_type() {
     let channel = world.client().await.open_channel("c").await.unwrap();
     let beyond = u128::from(u64::MAX) + 2;
     assert_eq!(channel.resume_after::<u128>().unwrap(), Some(beyond));
+}
+
+/// An open that sets the token is not conditional: a request that got no answer and arrives late sets the token back, whatever has
+/// been committed since. So the client does not offer to move the token without rows.
+#[tokio::test(start_paused = true)]
+async fn an_open_that_sets_the_token_and_arrives_late_sets_it_back_over_committed_rows() {
+    let world = World::new();
+    let late: Arc<Mutex<Option<Request>>> = Arc::default();
+    let held = Arc::clone(&late);
+    let builder = world.intercepted(move |request| {
+        let mut held = held.lock().unwrap();
+        let is_open = request.method() == http::Method::PUT;
+        if !is_open || held.is_some() {
+            return None;
+        }
+        *held = Some(request.clone());
+        Some(answer(503, &json!({})))
+    });
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_channel("c").offset_token(5).await.unwrap();
+    channel.append_rows(&rows(6..9), 6..).await.unwrap();
+    channel.close().await.unwrap();
+    let request = late.lock().unwrap().take().unwrap();
+    let answer = world.transport().call(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    // The next run of the program sends the rows again.
+    let mut channel = client.open_channel("c").await.unwrap();
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(5));
+    channel.append_rows(&rows(6..9), 6..).await.unwrap();
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), [6, 7, 8, 6, 7, 8]);
 }

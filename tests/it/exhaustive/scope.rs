@@ -1,7 +1,7 @@
 //! The configurations, as scripts of the simulator in which nothing is drawn but pauses, from a fixed seed.
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::answers::{Answers, ReplayedToken};
+use snowpipe_streaming::answers::{Answers, ReplayedToken, RowCounters, SupersededToken};
 
 use super::choice::{Choice, Entry};
 use super::explain;
@@ -136,6 +136,11 @@ impl Configuration {
 fn server(replay: ReplayedToken) -> ServerPlan {
     let mut answers = Answers::default();
     answers.wire.replayed_token = replay;
+    if replay == ReplayedToken::Accept {
+        // Each in half of the configurations: what is independent of the answer to a replayed token need not be doubled.
+        answers.wire.row_counters = RowCounters::Late;
+        answers.wire.superseded_token = SupersededToken::DropWithOwners;
+    }
     ServerPlan {
         answers,
         commit_delay_ms: 150,
