@@ -241,9 +241,9 @@ pub(crate) fn refusal(status: u16, code: &str) -> ResponseTemplate {
 
 /// A channel's entry in a status answer.
 pub(crate) fn status_of(committed: Option<&str>, code: &str, errors: u32) -> String {
-    // Each row has a token, the first one 0.
-    let rows = committed.and_then(|token| token.parse().ok());
-    let rows = rows.map_or(0, |last: u64| last + 1);
+    // Each row has a token, the first one 0. Rows with other tokens are not counted.
+    let rows = committed.map_or(Some(0), |token| Some(token.parse::<u64>().ok()? + 1));
+    let rows = rows.map_or("null".to_owned(), |rows| rows.to_string());
     let committed = committed.map_or("null".to_owned(), |token| format!("\"{token}\""));
     format!(
         r#"{{"database_name":"DB","schema_name":"PUBLIC","pipe_name":"RIDES_PIPE","channel_status_code":"{code}","last_committed_offset_token":{committed},"created_on_ms":1768658400000,"rows_inserted":{rows},"rows_parsed":{rows},"rows_error_count":{errors},"last_error_offset_upper_bound":null,"last_error_message":null,"last_error_timestamp":null,"snowflake_avg_processing_latency_ms":120}}"#

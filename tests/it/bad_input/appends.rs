@@ -228,7 +228,7 @@ async fn tokens_that_were_used_or_go_backward_are_refused() {
         .unwrap_err();
     says(&error, kind, &["\"order-17\""]);
     let receipt = channel.append_row(&row, 11).await.unwrap();
-    within(receipt.committed()).await.unwrap();
+    within(receipt.accepted()).await.unwrap();
 }
 
 #[tokio::test]

@@ -69,6 +69,11 @@ pub fn windows(record: &SourceRecord, reported: &[RejectWindow], unobserved: boo
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
     for window in reported {
         let first = number(&window.after).map_or(0, |after| after + 1);
+        if first == 0 {
+            // Soon after an open, a window without a start may include rejects of any row before it.
+            let before = std::mem::take(&mut counts).values().sum();
+            counts.insert(0, before);
+        }
         *counts.entry(first).or_default() += window.count;
     }
     let ends = counts.keys().skip(1).copied().chain([u64::MAX]);
