@@ -43,8 +43,8 @@ impl Receipt {
         }
     }
 
-    /// Waits until the server has buffered the rows. A reopen of the channel may still lose them: only
-    /// [`committed`](Self::committed) rows are durable.
+    /// Waits until the server has answered that it buffers the rows. A reopen of the channel may still lose them, and the server
+    /// may not have taken them if another program has opened the channel: only [`committed`](Self::committed) rows are durable.
     ///
     /// Cancel safe: dropping the future changes nothing.
     ///
@@ -58,7 +58,8 @@ impl Receipt {
             .await
     }
 
-    /// Waits until the rows are committed: each is in the table, or was rejected and counted.
+    /// Waits until the rows are committed: each is in the table, or was rejected and counted. The channel's token covers them, and
+    /// its row counters account for them; see [`CommitEvidence`](crate::CommitEvidence).
     ///
     /// This call does not flush. The rows are sent when their batch is full or
     /// [`max_client_lag`](crate::ClientBuilder::max_client_lag) has passed, and the server takes some seconds more to commit
