@@ -189,6 +189,13 @@ pub fn __printable(text: &str, max: usize) -> String {
     base::text::printable(text, max)
 }
 
+/// For the command, whose errors name the line of a row that does not fit.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub fn __check_row(row: &[u8]) -> Result<()> {
+    compress::unit::check_row(row)
+}
+
 /// For the command, whose names take missing parts from the profile.
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -134,14 +134,8 @@ impl Staging {
         let options = &self.context.options;
         unit::check_len(rows, options)?;
         if rows.len() > options.always_fits() {
-            let compressed = self.context.compressors.with(|c| c.compress(rows))?.len();
-            if compressed > options.max_request_bytes {
-                return Err(unit::too_large_for_a_request(
-                    rows,
-                    compressed,
-                    options.max_request_bytes,
-                ));
-            }
+            let compressors = &self.context.compressors;
+            compressors.with(|c| unit::compress(c, rows, options.max_request_bytes))?;
         }
         Ok(())
     }

@@ -10,7 +10,15 @@ pub(crate) use self::zstandard::{Context, decompress};
 
 #[cfg(not(miri))]
 mod zstandard {
+    use zstd::zstd_safe::CParameter;
+
     use super::io;
+
+    /// 128 MiB, the largest window that a decoder of zstd takes unless it is told otherwise. A frame that is shorter has a window
+    /// of its own length. The service takes windows of 32 MiB (observed: supabase/etl, `tests/snowflake/large_rows.rs`).
+    const LARGEST_WINDOW_LOG: u32 = 27;
+    /// Higher levels take seconds for a few megabytes and gain some percent.
+    const THOROUGH_LEVEL: i32 = 9;
 
     /// Compresses one frame after another.
     pub(crate) struct Context(zstd::bulk::Compressor<'static>);
@@ -18,6 +26,14 @@ mod zstandard {
     impl Context {
         pub(crate) fn new(level: i32) -> io::Result<Self> {
             zstd::bulk::Compressor::new(level).map(Self)
+        }
+
+        /// Finds repetitions at any distance up to 128 MiB. It is some ten times as slow and uses some 40 MiB.
+        pub(crate) fn thorough() -> io::Result<Self> {
+            let Self(mut context) = Self::new(THOROUGH_LEVEL)?;
+            context.set_parameter(CParameter::WindowLog(LARGEST_WINDOW_LOG))?;
+            context.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
+            Ok(Self(context))
         }
 
         /// Compresses `bytes` into one frame, which replaces the content of `out`.
@@ -42,6 +58,10 @@ mod stored {
 
     impl Context {
         pub(crate) fn new(_: i32) -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(crate) fn thorough() -> io::Result<Self> {
             Ok(Self)
         }
 

@@ -1,7 +1,9 @@
 //! Units: rows that may not be split. Whether one fits, and the error if it does not.
 
+use bytes::Bytes;
 use memchr::memchr_iter;
 
+use super::compressor::Compressor;
 use super::frame;
 use crate::base::options::Options;
 use crate::rows::largest_value;
@@ -25,12 +27,29 @@ pub(crate) fn check_len(unit: &[u8], options: &Options) -> Result<()> {
     Err(too_large(unit, unit.len(), &why, or))
 }
 
-/// The error for a unit of `len` bytes that is larger than a request when compressed.
-pub(crate) fn too_large_for_a_request(unit: &[u8], compressed: usize, limit: usize) -> Error {
+/// Compresses a unit, and refuses it if it does not fit into a request of `limit` bytes.
+pub(crate) fn compress(compressor: &mut Compressor, unit: &[u8], limit: usize) -> Result<Bytes> {
+    let body = compressor.compress_unit(unit, limit)?;
+    if body.len() <= limit {
+        return Ok(body);
+    }
     let why = format!(
-        "it has {compressed} bytes compressed, which is more than the {limit} bytes of one request"
+        "it has {} bytes compressed, which is more than the {limit} bytes of one request",
+        body.len()
     );
-    too_large(unit, unit.len(), &why, "")
+    Err(too_large(unit, unit.len(), &why, ""))
+}
+
+/// Refuses a row that does not fit under the default options.
+#[cfg(feature = "cli")]
+pub(crate) fn check_row(row: &[u8]) -> Result<()> {
+    let options = Options::default();
+    check_len(row, &options)?;
+    if row.len() <= options.always_fits() {
+        return Ok(());
+    }
+    let mut compressor = Compressor::new(options.compression_level)?;
+    compress(&mut compressor, row, options.max_request_bytes).map(drop)
 }
 
 /// The error for a compressed unit of `len` bytes that the server does not accept.

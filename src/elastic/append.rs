@@ -67,15 +67,8 @@ fn check_row(context: &ClientContext, row: &[u8]) -> Result<()> {
     if row.len() <= options.always_fits() {
         return Ok(());
     }
-    let compressed = context.compressors.with(|c| c.compress(row))?.len();
-    if compressed <= options.max_request_bytes {
-        return Ok(());
-    }
-    Err(unit::too_large_for_a_request(
-        row,
-        compressed,
-        options.max_request_bytes,
-    ))
+    let compressors = &context.compressors;
+    compressors.with(|c| unit::compress(c, row, options.max_request_bytes).map(drop))
 }
 
 /// Refuses an append that never fits into the channel's memory and would wait without end.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::base::budget::{Charge, HandedBack};
-use crate::compress::compressor::Compressor;
+use crate::compress::compressor::{Compressor, smaller};
 use crate::compress::frame::decompress;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -89,23 +89,28 @@ pub(super) struct Piece {
     pub(super) len: usize,
 }
 
-/// Compresses rows into as few requests of at most `limit` bytes as halving allows. A single row is sealed even if it is
-/// larger: its append checked that it fits into the largest request, and `limit` may have been learned since.
+/// Compresses rows into as few requests of at most `limit` bytes as halving allows. A single row is then compressed more
+/// thoroughly, and sealed even if it is still larger: its append checked that it fits into the largest request, and `limit` may have
+/// been learned since.
 pub(super) fn seal(compressor: &mut Compressor, rows: Bytes, limit: usize) -> Result<Vec<Piece>> {
     let mut todo = vec![rows];
     let mut done = Vec::with_capacity(1);
     while let Some(rows) = todo.pop() {
         let body = compressor.compress(&rows)?;
-        match middle(&rows).filter(|_| body.len() > limit) {
+        let is_too_large = body.len() > limit;
+        let body = match middle(&rows).filter(|_| is_too_large) {
             Some(at) => {
                 todo.push(rows.slice(at..));
                 todo.push(rows.slice(..at));
+                continue;
             }
-            None => done.push(Piece {
-                body,
-                len: rows.len(),
-            }),
-        }
+            None if is_too_large => smaller(body, &rows)?,
+            None => body,
+        };
+        done.push(Piece {
+            body,
+            len: rows.len(),
+        });
     }
     Ok(done)
 }

@@ -19,6 +19,12 @@ fn text(length: usize) -> String {
     String::from_utf8(text).unwrap()
 }
 
+fn noise(length: usize) -> String {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let noise = std::iter::repeat_with(|| rng.alphanumeric());
+    noise.take(length).collect()
+}
+
 fn document(n: i64, length: usize) -> Value {
     json!({ "N": n, "DOC": text(length) })
 }
@@ -67,6 +73,33 @@ async fn rows_that_share_a_token_may_have_more_than_16_mib() {
     receipt.committed().await.unwrap();
     assert!(world.landed_rows() == rows);
     assert_eq!(world.requests(Endpoint::Append), 1);
+}
+
+/// Observed: supabase/etl, `tests/snowflake/large_rows.rs`, `repeated_blocks_beyond_default_window_are_stored`.
+#[tokio::test(start_paused = true)]
+async fn a_row_fits_if_a_larger_window_makes_it_short_enough() {
+    let world = documents();
+    let client = world.client().await;
+    let block = noise(4 << 20);
+    let row = |n: i64| json!({ "N": n, "DOC": block.repeat(2) });
+    let mut named = client.open_channel("c").await.unwrap();
+    drop(named.append_row(&row(1), 1).await.unwrap());
+    let shared = [document(2, 10), row(3)];
+    drop(named.append_rows(&shared, 2..=3).await.unwrap());
+    named.wait_for_commit().await.unwrap();
+    let elastic = client.elastic_channel();
+    let ack = elastic.append_row(&row(4), ()).await.unwrap();
+    ack.await.unwrap();
+    world.emulator.commit_now();
+    let [second, third] = shared;
+    assert!(world.landed_rows() == [row(1), second, third, row(4)]);
+
+    let hopeless = json!({ "N": 5, "DOC": noise(8 << 20) });
+    let error = named.append_row(&hopeless, 5).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    let text = error.to_string();
+    assert!(text.contains("the 4194304 bytes of one request"), "{text}");
+    assert!(text.contains("in the column \"DOC\""), "{text}");
 }
 
 /// An append that waits for memory holds none, so the largest unit enters however much other channels hold.

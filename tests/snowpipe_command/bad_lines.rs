@@ -63,7 +63,8 @@ fn a_row_that_no_request_carries_is_a_bad_line() {
     let stopped = world.run(send);
     assert_eq!(stopped.code, 3, "{}", stopped.err);
     assert!(
-        stopped.err.contains("rides:2: it compresses to")
+        stopped.err.contains("rides:2: a row of ")
+            && stopped.err.contains("in the column \"TXID\"")
             && stopped.err.contains("committed, through 1"),
         "{}",
         stopped.err

@@ -12,14 +12,8 @@ use tokio::sync::mpsc;
 use crate::Stop;
 use crate::line::{Field, Place, parse};
 
-/// The longest row that a channel accepts: a quarter of the client's memory budget.
-const LONGEST_LINE: u64 = 32 << 20;
-/// The compressed size of a request, and the compression level. Rows that do not fit are found here, so that the error can name
-/// the line.
-pub(crate) const LARGEST_REQUEST: usize = 4 << 20;
-const LEVEL: i32 = 1;
-/// Shorter rows always fit, because compression grows data by less than the margin.
-const ALWAYS_FITS: usize = LARGEST_REQUEST - (64 << 10);
+/// The longest row that a channel accepts, without its line end: a quarter of the client's memory budget.
+const LONGEST_LINE: u64 = (32 << 20) - 1;
 /// The size of a piece of lines in bytes, and the number of pieces that may wait.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 4;
@@ -284,21 +278,9 @@ fn item(line: Line, field: Option<&str>) -> Item {
     }
 }
 
-/// Refuses a row that does not fit into a request.
+/// Refuses a row that the channel would refuse.
 fn fits(row: &RawValue) -> Result<(), String> {
-    let row = row.get().as_bytes();
-    if row.len() <= ALWAYS_FITS {
-        return Ok(());
-    }
-    let compressed = zstd::bulk::compress(row, LEVEL)
-        .map_err(|why| format!("it cannot be compressed: {why}"))?
-        .len();
-    if compressed <= LARGEST_REQUEST {
-        return Ok(());
-    }
-    Err(format!(
-        "it compresses to {compressed} bytes, and a request takes at most {LARGEST_REQUEST}"
-    ))
+    snowpipe_streaming::__check_row(row.get().as_bytes()).map_err(|why| why.to_string())
 }
 
 #[cfg(test)]
@@ -374,7 +356,7 @@ mod tests {
         let [(1, 1, Err(long)), (1, 2, Ok(_)), (1, 3, Err(odd))] = lines.as_slice() else {
             panic!("{lines:?}");
         };
-        assert!(long.contains("longer than 33554432 bytes"), "{long}");
+        assert!(long.contains("longer than 33554431 bytes"), "{long}");
         assert_eq!(odd, "it is not UTF-8");
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::account::{Account, duration};
 use crate::dead_letters::{ChannelId, DeadLetters};
-use crate::input::{Input, LARGEST_REQUEST};
+use crate::input::Input;
 use crate::line::Field;
 use crate::names::{Target, identifier};
 use crate::row::{FileLine, Key};
@@ -99,7 +99,6 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let client = StreamingIngestClient::builder(profile.clone(), pipe)
         .transport(args.account.transport(Some(&profile))?)
         .max_client_lag(args.max_client_lag)
-        .max_request_bytes(LARGEST_REQUEST)
         .isolate_rejects(args.dead_letters.is_some())
         .build()
         .await

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::base::budget::Charge;
-use crate::compress::compressor::Compressor;
+use crate::compress::compressor::{Compressor, smaller};
 use crate::compress::frame;
 use crate::types::close_report::{RowState, UncommittedRange};
 use crate::types::error::{Error, ErrorKind, Result};
@@ -295,8 +295,9 @@ impl SealedBatch {
     }
 }
 
-/// Compresses a batch into one request, or into several if it exceeds `limit` bytes. A unit that may not be split is sealed
-/// even if it is larger: its append checked that it fits into the largest request, and `limit` may have been learned since.
+/// Compresses a batch into one request, or into several if it exceeds `limit` bytes. A unit that may not be split is then
+/// compressed more thoroughly, and sealed even if it is still larger: its append checked that it fits into the largest request, and
+/// `limit` may have been learned since.
 pub(crate) fn seal(
     compressor: &mut Compressor,
     mut batch: RawBatch,
@@ -307,7 +308,7 @@ pub(crate) fn seal(
     let mut todo = vec![batch];
     let mut done = Vec::with_capacity(1);
     while let Some(batch) = todo.pop() {
-        let body = compressor.compress(&batch.payload)?;
+        let mut body = compressor.compress(&batch.payload)?;
         let whole = if body.len() > limit {
             match batch.split() {
                 Ok((head, tail)) => {
@@ -315,7 +316,10 @@ pub(crate) fn seal(
                     todo.push(head);
                     continue;
                 }
-                Err(unsplit) => *unsplit,
+                Err(unit) => {
+                    body = smaller(body, &unit.payload)?;
+                    *unit
+                }
             }
         } else {
             batch
