@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::emulator::{DataFile, Ddl, Endpoint, Fault};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{TABLE, World, noisy};
@@ -29,12 +29,13 @@ fn document(n: i64, length: usize) -> Value {
     json!({ "N": n, "DOC": text(length) })
 }
 
-/// A server with a table whose column `DOC` is a VARCHAR without a length.
+/// A table whose column `DOC` is a VARCHAR without a length.
+const DDL: &str = "CREATE TABLE DB.PUBLIC.RIDES_PIPE (N INTEGER, DOC VARCHAR);
+    CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES_PIPE
+    FROM TABLE (DATA_SOURCE (TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
+
 fn documents() -> World {
-    let ddl = "CREATE TABLE DB.PUBLIC.RIDES_PIPE (N INTEGER, DOC VARCHAR);
-        CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES_PIPE
-        FROM TABLE (DATA_SOURCE (TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
-    World::with(|e| e.catalog(Catalog::from_ddl(ddl).unwrap()))
+    World::with(|e| e.catalog(Catalog::from_ddl(DDL).unwrap()))
 }
 
 /// Observed: supabase/etl, `tests/snowflake/large_rows.rs`.
@@ -61,6 +62,20 @@ async fn a_varchar_of_16_777_216_characters_lands() {
     let too_long = named.append_row(&document(5, VARCHAR + 1), 5).await;
     let error = too_long.unwrap().committed().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RowsRejected, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_data_file_takes_a_varchar_of_16_777_216_characters() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = DataFile::open(&dir.path().join("e.db"), &Ddl::Bootstrap(DDL.to_owned())).unwrap();
+    let world = World::with(|e| e.data_file(file));
+    let (_client, mut channel) = world.channel().await;
+    let rows = [document(1, VARCHAR), document(2, VARCHAR + 1)];
+    drop(channel.append_rows(&rows, 1..).await.unwrap());
+    let error = channel.wait_for_commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RowsRejected, "{error}");
+    let [longest, _] = rows;
+    assert!(world.landed_rows() == [longest]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,6 +44,37 @@ fn gzip_and_zstd_and_plain_bodies_are_read() {
     assert_eq!(client.landed(), [1, 2, 3]);
 }
 
+/// Observed: supabase/etl, `tests/snowflake/large_rows.rs`, `multi_frame_request_lands_every_row_in_one_append`.
+#[test]
+fn the_rows_of_several_zstd_frames_in_one_body_land() {
+    let client = Client::new();
+    client.open("c");
+    // The second row is in two frames.
+    let pieces = ["{\"n\":1}\n", "{\"n\"", ":2}\n", "{\"n\":3}\n{\"n\":4}\n"];
+    let frames = pieces.map(|piece| zstd::encode_all(piece.as_bytes(), 3).unwrap());
+    assert_eq!(send_encoded(&client, "0_1", "zstd", frames.concat()).0, 200);
+    client.emulator.commit_now();
+    assert_eq!(client.landed(), [1, 2, 3, 4]);
+}
+
+/// 32 MiB were observed (supabase/etl, `tests/snowflake/large_rows.rs`). 128 MiB are the most that zstd's decoder takes unless it is
+/// told otherwise.
+#[test]
+fn frames_with_windows_of_32_and_128_mib_are_read() {
+    for (log, status) in [(25, 200), (27, 200), (28, 400)] {
+        let client = Client::new();
+        client.open("c");
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(log).unwrap();
+        encoder.write_all(b"{\"n\":1}\n").unwrap();
+        let frame = encoder.finish().unwrap();
+        // The window's descriptor follows the magic number and the frame's descriptor.
+        assert_eq!(u32::from(frame[5] >> 3), log - 10);
+        let answered = send_encoded(&client, "0_1", "zstd", frame);
+        assert_eq!(answered.0, status, "{log}");
+    }
+}
+
 #[test]
 fn broken_and_unknown_encodings_are_refused() {
     let client = Client::new();
