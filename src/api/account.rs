@@ -89,7 +89,7 @@ impl Account {
             Method::GET,
             "/v2/streaming/hostname".to_owned(),
         );
-        self.auth_backoff.wait().await;
+        self.auth_backoff.wait(attempt.request_id).await;
         let credential = self.credential();
         let response = self
             .call_with(&*credential, |_| Cow::Borrowed(&call), attempt)
@@ -105,10 +105,12 @@ impl Account {
         ingest_host: &str,
         attempt: Attempt,
     ) -> Result<Fetched, Failure> {
-        self.auth_backoff.wait().await;
+        self.auth_backoff.wait(attempt.request_id).await;
         let credential = self.credential();
         let (token, token_type) = if credential.is_exchanged() {
+            let started = Instant::now();
             let token = self.exchange(&*credential, ingest_host, attempt).await?;
+            self.auth_backoff.exchanged(started.elapsed());
             (token, "OAUTH")
         } else {
             // Snowflake recognizes the token ("Set up the Snowpipe REST API"), and its own Openflow sends no type to this host.

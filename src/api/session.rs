@@ -34,6 +34,8 @@ pub(super) struct Session {
 struct Ingest {
     at: IngestHost,
     tokens: Arc<TokenCache<Failure>>,
+    /// The generation of the token that was accepted last.
+    accepted: AtomicU64,
     /// The generation of a token that was fetched because of a 403 and was answered with a 403 as well.
     forbidden: AtomicU64,
 }
@@ -43,6 +45,7 @@ impl Ingest {
         Self {
             at,
             tokens: Arc::default(),
+            accepted: AtomicU64::new(0),
             forbidden: AtomicU64::new(0),
         }
     }
@@ -121,60 +124,74 @@ impl Session {
     }
 
     /// Returns the answer to a call. The server did not act on a request whose token it refused, so the request is sent again
-    /// with a new token as part of the same attempt: once, and only if no other token has just been refused.
+    /// with a new token as part of the same attempt.
     async fn reach(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
         let ingest = self.ingest(attempt).await?;
-        let held = self.token(&ingest, attempt).await?;
-        let response = self
-            .account
-            .send(call, &ingest.at.base, &held.bearer(), attempt)
-            .await?;
-        let status = response.status();
-        if !self.is_worth_another_token(&ingest, &held, status) {
-            return Ok(response);
-        }
-        debug!(request_id = %attempt.request_id, %status, "the token was refused, fetching another");
-        let next = self.token(&ingest, attempt).await?;
-        if next.token.expose() == held.token.expose() {
-            if status == StatusCode::UNAUTHORIZED {
-                return Err(same_again(call));
+        let mut refused: Option<(Held, Response)> = None;
+        let mut tries = 0;
+        loop {
+            let held = self.token(&ingest, attempt).await?;
+            let is_same =
+                |(before, _): &mut (Held, _)| before.token.expose() == held.token.expose();
+            if let Some((_, response)) = refused.take_if(is_same) {
+                if response.status() == StatusCode::UNAUTHORIZED {
+                    return Err(same_again(call));
+                }
+                ingest.forbidden.store(held.generation, Ordering::Relaxed);
+                return Ok(response);
             }
-            ingest.forbidden.store(next.generation, Ordering::Relaxed);
-            return Ok(response);
+            let response = self
+                .account
+                .send(call, &ingest.at.base, &held.bearer(), attempt)
+                .await?;
+            let status = response.status();
+            tries += 1;
+            if !self.is_worth_another_token(&ingest, &held, status, tries) {
+                return Ok(response);
+            }
+            debug!(request_id = %attempt.request_id, %status, "the token was refused, fetching another");
+            refused = Some((held, response));
         }
-        let response = self
-            .account
-            .send(call, &ingest.at.base, &next.bearer(), attempt)
-            .await?;
-        if response.status() == StatusCode::FORBIDDEN {
-            ingest.forbidden.store(next.generation, Ordering::Relaxed);
-        } else {
-            self.is_worth_another_token(&ingest, &next, response.status());
-        }
-        Ok(response)
     }
 
-    /// Records what a status says about the token, drops a refused one, and returns whether to try another.
-    fn is_worth_another_token(&self, ingest: &Ingest, held: &Held, status: StatusCode) -> bool {
+    /// Records what a status says about the token, drops a refused one, and returns whether to try another. `tries`: how many
+    /// tokens the call has tried.
+    fn is_worth_another_token(
+        &self,
+        ingest: &Ingest,
+        held: &Held,
+        status: StatusCode,
+        tries: u32,
+    ) -> bool {
+        let auth_backoff = &self.account.auth_backoff;
         match status {
             StatusCode::UNAUTHORIZED => {
-                let was_refused_before = self.account.auth_backoff.is_active();
                 let was_current = ingest.tokens.invalidate(held.generation);
                 if was_current {
-                    self.account.auth_backoff.refused();
+                    if ingest.accepted.load(Ordering::Relaxed) == held.generation {
+                        auth_backoff.ended_early();
+                    }
+                    auth_backoff.refused();
                 }
-                !(was_current && was_refused_before)
+                let is_final = was_current && auth_backoff.is_exhausted();
+                !is_final && tries < auth_backoff.most_tokens()
             }
             // The token may be older than a grant of privileges to the role. The next token is not.
             StatusCode::FORBIDDEN => {
-                let is_first = ingest.forbidden.load(Ordering::Relaxed) != held.generation;
+                let forbidden = ingest.forbidden.load(Ordering::Relaxed);
+                let is_first = tries == 1 && forbidden != held.generation;
                 if is_first {
                     ingest.tokens.invalidate(held.generation);
+                } else {
+                    ingest.forbidden.store(held.generation, Ordering::Relaxed);
                 }
                 is_first
             }
             _ => {
-                self.account.auth_backoff.reset();
+                ingest
+                    .accepted
+                    .fetch_max(held.generation, Ordering::Relaxed);
+                auth_backoff.accepted();
                 false
             }
         }
