@@ -86,6 +86,8 @@ pub(crate) struct Pending {
 impl Channel {
     pub(crate) fn new(record: ChannelRecord) -> Self {
         Self {
+            // A stored status outlives a restart, and so does the loss.
+            loses_rows: record.status_code == DOES_NOT_EXIST,
             record,
             pending: VecDeque::new(),
             pace: Pace::default(),
@@ -93,7 +95,6 @@ impl Channel {
             held_until_ms: 0,
             latency_ms: None,
             evolves_at_ms: None,
-            loses_rows: false,
         }
     }
 
@@ -106,16 +107,10 @@ impl Channel {
         self.past.push_back((now_ms, before));
     }
 
-    /// Loses the rows that are accepted and not committed, and those that are accepted before the channel is opened again.
+    /// Loses the rows that are accepted and not committed, and those that are accepted before the channel is opened again. The
+    /// status of `record` is [`DOES_NOT_EXIST`].
     pub(crate) fn lose_rows(&mut self, now_ms: u64, record: ChannelRecord) {
-        let status_code = DOES_NOT_EXIST.to_owned();
-        self.change(
-            now_ms,
-            ChannelRecord {
-                status_code,
-                ..record
-            },
-        );
+        self.change(now_ms, record);
         self.pending.clear();
         self.loses_rows = true;
     }
@@ -127,6 +122,7 @@ impl Channel {
         let record = ChannelRecord {
             client_sequencer: self.record.client_sequencer,
             row_sequencer: self.record.row_sequencer,
+            status_code: DOES_NOT_EXIST.to_owned(),
             ..created(pipe, &self.record.channel, now_ms)
         };
         self.lose_rows(now_ms, record);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::channel::DOES_NOT_EXIST;
 use super::state::State;
 use crate::emulator::catalog::tables::{Pipe, folded_part};
 use crate::emulator::storage::interface::StorageError;
@@ -41,7 +42,10 @@ impl State {
         let Some(channel) = self.channels.get_mut(&key) else {
             return;
         };
-        let record = channel.record.clone();
+        let record = ChannelRecord {
+            status_code: DOES_NOT_EXIST.to_owned(),
+            ..channel.record.clone()
+        };
         match self.storage.put_channel(&record, true) {
             Ok(()) => channel.lose_rows(self.now_ms, record),
             Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),

@@ -1,5 +1,7 @@
 //! What survives a restart of the server.
 
+use crate::emulator::protocol::faults::Fault;
+use crate::emulator::protocol::routes::Endpoint;
 use crate::emulator::rig::{Client, PIPES, START_MS, code, settings};
 use crate::emulator::storage::memory::MemoryStorage;
 
@@ -73,6 +75,30 @@ fn a_lost_buffer_forgets_accepted_rows_and_asks_for_a_reopen() {
     client.pass(1000);
     assert_eq!(client.committed("c"), "2");
     assert_eq!(client.landed(), [1, 2]);
+}
+
+#[test]
+fn a_channel_that_loses_rows_loses_them_until_it_is_opened_again() {
+    let storage = MemoryStorage::new();
+    let client = Client::of(settings().storage(storage.clone()));
+    let next = client.open("c");
+    let faults = client.emulator.faults();
+    faults.push(Fault::AcceptAndLose.on(Endpoint::Append));
+    let next = client.append("c", &next, "1", "{\"n\":1}\n");
+    drop(client);
+
+    let emulator = settings().storage(storage).build().unwrap();
+    let mut client = Client::at(emulator, START_MS + 600);
+    let status = &client.status("c")["channel_status_code"];
+    assert_eq!(status, "ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED");
+    client.try_append("c", &next, "2", "{\"n\":2}\n");
+    client.pass(1000);
+    assert!(client.landed().is_empty());
+    let next = client.open("c");
+    client.append("c", &next, "1", "{\"n\":1}\n");
+    client.pass(1000);
+    assert_eq!(client.committed("c"), "1");
+    assert_eq!(client.landed(), [1]);
 }
 
 #[test]
