@@ -51,6 +51,8 @@ pub struct ClientView {
     throttled_until: BTreeMap<u64, Instant>,
     /// By client: until when its token is valid.
     token: BTreeMap<u64, Instant>,
+    /// The client that exchanged its credential last, if that ended the tokens of the others.
+    holder: Option<u64>,
     outages: Vec<PastOutage>,
 }
 
@@ -94,7 +96,9 @@ impl ClientView {
                 }
             }
             (Part::Tokens, _) if status.is_success() => {
-                self.token.insert(process, now + token_life);
+                let is_ended = self.holder.is_some_and(|holder| holder != process);
+                let life = if is_ended { Duration::ZERO } else { token_life };
+                self.token.insert(process, now + life);
             }
             (Part::Opens, Some(channel)) if status.is_success() => {
                 self.refused.remove(&(process, channel.clone()));
@@ -112,6 +116,18 @@ impl ClientView {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Records an exchange that ended the tokens of the other clients.
+    pub fn end_other_tokens(&mut self, process: u64) {
+        self.holder = Some(process);
+        let others = self
+            .token
+            .iter_mut()
+            .filter(|(other, _)| **other != process);
+        for (_, until) in others {
+            *until = Instant::now().min(*until);
         }
     }
 

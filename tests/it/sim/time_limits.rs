@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use snowpipe_streaming::answers::EarlierToken;
 use snowpipe_streaming::emulator::Fault;
 
 use super::outage::FailureMode;
@@ -90,12 +91,27 @@ impl Plan {
         channels.max().unwrap_or_default() + rests.max().unwrap_or_default()
     }
 
+    /// How many times longer a call takes if the clients end each other's tokens. Between the calls of two clients there is always
+    /// an exchange, whose token the second one must hold until its call arrives: as long as a call takes, during which no other
+    /// client can make one. A client that does so for one call of each of the others takes a turn of so many calls. Clients that
+    /// do not know of each other waste up to as much again with exchanges that come too early and with pauses.
+    fn token_turns(&self) -> u32 {
+        let rivals: usize = (0..self.channels.len())
+            .map(|channel| self.rivals(channel).count())
+            .sum();
+        let clients = u32::try_from(self.processes.len() + rivals).unwrap();
+        match self.server.answers.wire.earlier_token {
+            EarlierToken::Dies if clients > 1 => 2 * clients,
+            _ => 1,
+        }
+    }
+
     /// The time for the remaining work of a channel without faults.
     fn remaining_work(&self, channel: &ChannelPlan) -> Duration {
         let (server, process) = (&self.server, &self.processes[channel.process]);
         let millis = Duration::from_millis;
         // A request and its answer, with the wait for the rate limit.
-        let mut call = millis(2 * server.latency_ms);
+        let mut call = millis(2 * server.latency_ms) * self.token_turns();
         if let Some(per_second) = server.requests_per_second {
             let channels = u32::try_from(self.channels.len()).unwrap();
             call += s(2) * channels / u32::try_from(per_second).unwrap();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use snowpipe_streaming::answers::EarlierToken;
 use snowpipe_streaming::emulator::tables::{Catalog, Column, ObjectName, Table};
 use snowpipe_streaming::emulator::{
     DataType, Emulator, Endpoint, Fault, Limits, MemoryStorage, Reply, Rule,
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use super::client_view::{ClientView, RequestInfo};
 use super::contention::ChannelOpens;
 use super::draw::request_limit;
+use super::outage::Part;
 use super::plan::{Plan, ProcessPlan};
 use super::script::Script;
 use super::source_record::Reader;
@@ -424,9 +426,16 @@ impl World {
                 answer.extensions_mut().insert(opened);
             }
         }
-        let opened = |answer: &Response| answer.status().is_success();
-        if is_open && matches!(&reply, Reply::Respond(answer) if opened(answer)) {
+        let succeeded = |answer: &Response| answer.status().is_success();
+        if is_open && matches!(&reply, Reply::Respond(answer) if succeeded(answer)) {
             self.script.start_counting();
+        }
+        let ends_tokens = self.plan.server.answers.wire.earlier_token == EarlierToken::Dies;
+        if ends_tokens
+            && asked.part == Part::Tokens
+            && matches!(&reply, Reply::Respond(answer) if succeeded(answer))
+        {
+            self.view().end_other_tokens(process);
         }
         let conflict = |answer: &Response| answer.status() == StatusCode::CONFLICT;
         if is_open && matches!(&reply, Reply::Respond(answer) if conflict(answer)) {
