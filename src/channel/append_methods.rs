@@ -1,5 +1,7 @@
 //! The methods that append: with offset tokens on a tracked channel, without on an untracked one.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::append::Append;
@@ -165,7 +167,7 @@ impl Channel<Tracked> {
 
     /// Returns an observer of the committed token.
     pub fn commits(&self) -> Commits {
-        Commits::new(self.current.subscribe())
+        Commits::new(Arc::clone(&self.latest))
     }
 
     /// Flushes, and waits until everything appended so far is committed. Returns the committed token.

@@ -20,14 +20,14 @@ mod writer;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::core::progress::Progress;
 use self::registry::Registry;
-use self::shared::Shared;
+use self::shared::{Latest, Shared};
 use self::writer::Writer;
 use crate::base::options::OnUncommitted;
+use crate::base::watched::Watched;
 use crate::context::retries::OPEN_RETRY_FOR;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::close_report::CloseReport;
@@ -127,8 +127,8 @@ pub enum Untracked {}
 pub struct Channel<M: Mode = Tracked> {
     registry: Arc<Registry>,
     writer: Writer,
-    /// The shared state since the last open, for observers of commits and senders. A reopen replaces it.
-    current: watch::Sender<Arc<Shared>>,
+    /// For observers of commits and senders.
+    latest: Arc<Watched<Latest>>,
     policy: OnUncommitted,
     /// A drop ends the channel instead of draining it.
     ends_on_drop: bool,
@@ -144,7 +144,7 @@ impl<M: Mode> std::fmt::Debug for Channel<M> {
 impl<M: Mode> Channel<M> {
     pub(crate) fn new(registry: Arc<Registry>, shared: Arc<Shared>, policy: OnUncommitted) -> Self {
         Self {
-            current: watch::Sender::new(Arc::clone(&shared)),
+            latest: Latest::new(Arc::clone(&shared)),
             writer: Writer::new(Arc::clone(&registry.context), shared),
             registry,
             policy,
@@ -303,7 +303,10 @@ impl<M: Mode> Channel<M> {
         shared.update(|core, now| core.inherit(now, unreported, uncounted));
         let timeout = self.writer.timeout;
         self.writer = Writer::new(Arc::clone(&self.registry.context), Arc::clone(&shared));
-        self.current.send_replace(shared);
+        self.latest.change(|latest| {
+            latest.shared = shared;
+            true
+        });
         self.writer.timeout = timeout;
         let report = old.core().report_by_token();
         Ok((report, is_in_doubt))
@@ -332,7 +335,7 @@ impl<M: Mode> Channel<M> {
     pub(crate) async fn close_by(self, until: Instant) -> Result<CloseReport> {
         let shared = Arc::clone(self.shared());
         shared.update_and_wake(|core, _| core.drain(until));
-        let error = shared.wait(|p| p.final_error().map(Ok)).await?;
+        let error = shared.wait(Progress::final_error).await;
         // The driver would do this as well, but the name has to be free when this call returns.
         self.registry.forget(&shared);
         let report = shared.core().report();
@@ -374,6 +377,8 @@ impl<M: Mode> Channel<M> {
 /// A dropped channel drains in the background, unless it ends at once. Its senders do not keep it open.
 impl<M: Mode> Drop for Channel<M> {
     fn drop(&mut self) {
+        self.latest
+            .change(|latest| !std::mem::replace(&mut latest.is_final, true));
         if self.ends_on_drop {
             let text = "the channel was dropped before everything was committed";
             let error = Error::new(ErrorKind::ChannelClosed, text);

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::core::progress::Progress;
-use super::shared::Shared;
-use crate::types::error::{Error, ErrorKind, Result};
+use super::shared::{Latest, Shared};
+use crate::base::watched::Watched;
+use crate::types::error::Result;
 use crate::types::offset::OffsetToken;
 
 /// Tracks appended rows until they are *accepted* and *committed*.
@@ -119,10 +118,9 @@ impl Receipt {
 /// ```
 #[derive(Clone)]
 pub struct Commits {
-    /// The shared state since the channel's last open.
-    current: watch::Receiver<Arc<Shared>>,
+    latest: Arc<Watched<Latest>>,
+    /// The shared state that is observed.
     shared: Arc<Shared>,
-    progress: watch::Receiver<Progress>,
     /// The token that `changed` returned last, or the one at the start.
     seen: Option<OffsetToken>,
     /// Whether `changed` has returned the error that ended `shared`.
@@ -138,14 +136,12 @@ impl std::fmt::Debug for Commits {
 }
 
 impl Commits {
-    pub(crate) fn new(current: watch::Receiver<Arc<Shared>>) -> Self {
-        let shared = Arc::clone(&current.borrow());
-        let progress = shared.subscribe();
-        let seen = progress.borrow().committed_token.clone();
+    pub(crate) fn new(latest: Arc<Watched<Latest>>) -> Self {
+        let shared = Arc::clone(&latest.value().shared);
+        let seen = shared.progress().committed_token;
         Self {
-            current,
+            latest,
             shared,
-            progress,
             seen,
             is_end_seen: false,
         }
@@ -153,7 +149,8 @@ impl Commits {
 
     /// The last committed token now.
     pub fn latest(&self) -> Option<OffsetToken> {
-        self.current.borrow().progress().committed_token
+        let shared = Arc::clone(&self.latest.value().shared);
+        shared.progress().committed_token
     }
 
     /// Waits until the committed token differs from the last one that this method returned, or from the one when the observer
@@ -170,45 +167,43 @@ impl Commits {
     /// - [`ErrorKind::ChannelClosed`], [`ErrorKind::ClientClosed`]: no further commit will come.
     pub async fn changed(&mut self) -> Result<OffsetToken> {
         loop {
-            let current = Arc::clone(&self.current.borrow_and_update());
-            if !Arc::ptr_eq(&current, &self.shared) {
-                self.progress = current.subscribe();
-                self.shared = current;
+            let latest = Arc::clone(&self.latest.value().shared);
+            if !Arc::ptr_eq(&latest, &self.shared) {
+                self.shared = latest;
                 self.is_end_seen = false;
             }
-            let end = {
-                let now = self.progress.borrow_and_update();
-                if now.committed_token != self.seen {
-                    self.seen.clone_from(&now.committed_token);
-                    if let Some(token) = &self.seen {
-                        return Ok(token.clone());
-                    }
+            let now = self.shared.progress();
+            if now.committed_token != self.seen {
+                self.seen.clone_from(&now.committed_token);
+                if let Some(token) = now.committed_token {
+                    return Ok(token);
                 }
-                now.final_error()
-            };
-            match end {
-                Some(error) if !self.is_end_seen => {
-                    self.is_end_seen = true;
+            }
+            let end = now.final_error();
+            if let Some(error) = &end
+                && !self.is_end_seen
+            {
+                self.is_end_seen = true;
+                return Err(error.clone());
+            }
+            let is_reopened = |latest: &Latest| !Arc::ptr_eq(&latest.shared, &self.shared);
+            if let Some(error) = end {
+                let next = |latest: &Latest| {
+                    let is_reopened = is_reopened(latest);
+                    (is_reopened || latest.is_final).then_some(is_reopened)
+                };
+                if !self.latest.wait(next).await {
                     return Err(error);
                 }
-                // A channel whose handle was dropped is never reopened.
-                Some(error) => {
-                    if self.current.changed().await.is_err() {
-                        return Err(error);
-                    }
-                }
-                None => tokio::select! {
+            } else {
+                let has_changed = |now: &Progress| {
+                    now.committed_token != self.seen || now.final_error().is_some()
+                };
+                tokio::select! {
                     biased;
-                    Ok(()) = self.current.changed() => {}
-                    changed = self.progress.changed() => {
-                        if changed.is_err() {
-                            return Err(Error::new(
-                                ErrorKind::ChannelClosed,
-                                "the channel is closed; no further commit will come",
-                            ));
-                        }
-                    }
-                },
+                    () = self.latest.wait(|latest| is_reopened(latest).then_some(())) => {}
+                    () = self.shared.wait(|now| has_changed(now).then_some(())) => {}
+                }
             }
         }
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::watch;
 
 use super::append::Append;
 use super::row_source::{BatchSource, Plain};
-use super::shared::Shared;
+use super::shared::{Latest, Shared};
 use super::writer::Writer;
 use super::{Channel, Untracked};
+use crate::base::watched::Watched;
 use crate::context::ClientContext;
 use crate::rows::RowBatch;
 #[allow(unused_imports, reason = "documentation links")]
@@ -71,8 +71,7 @@ use crate::types::error::ErrorKind;
 #[derive(Clone)]
 pub struct Sender {
     context: Arc<ClientContext>,
-    /// The shared state since the channel's last open.
-    current: watch::Receiver<Arc<Shared>>,
+    latest: Arc<Watched<Latest>>,
 }
 
 impl std::fmt::Debug for Sender {
@@ -88,14 +87,14 @@ impl Channel<Untracked> {
     pub fn sender(&self) -> Sender {
         Sender {
             context: Arc::clone(&self.registry.context),
-            current: self.current.subscribe(),
+            latest: Arc::clone(&self.latest),
         }
     }
 }
 
 impl Sender {
     fn current(&self) -> Arc<Shared> {
-        Arc::clone(&self.current.borrow())
+        Arc::clone(&self.latest.value().shared)
     }
 
     fn writer(&self) -> Writer {

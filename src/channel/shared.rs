@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::core::Core;
@@ -12,7 +12,8 @@ use super::core::progress::Progress;
 use super::polling::timer::PollTimer;
 use crate::base::budget::Share;
 use crate::base::metrics::Counters;
-use crate::types::error::{Error, ErrorKind, Result};
+use crate::base::watched::Watched;
+use crate::types::error::Error;
 use crate::types::reject_window::RejectWindow;
 
 /// The core behind a lock that is held briefly, and the means to notify others of its changes.
@@ -20,7 +21,7 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) share: Share,
     core: Mutex<Core>,
-    progress: watch::Sender<Progress>,
+    progress: Watched<Progress>,
     driver: Notify,
     /// Notified when the driver has taken a batch to compress, or cannot for now.
     caught_up: Notify,
@@ -30,10 +31,27 @@ pub(crate) struct Shared {
     reported: Mutex<BTreeSet<u64>>,
 }
 
+/// What observers and senders of a channel follow across reopens.
+pub(crate) struct Latest {
+    /// The shared state since the last open.
+    pub(crate) shared: Arc<Shared>,
+    /// Whether the handle is dropped, so that the channel is never reopened.
+    pub(crate) is_final: bool,
+}
+
+impl Latest {
+    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Watched<Self>> {
+        Arc::new(Watched::new(Self {
+            shared,
+            is_final: false,
+        }))
+    }
+}
+
 /// Omits rows and continuation tokens.
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let progress = self.progress.borrow();
+        let progress = self.progress.value();
         f.debug_struct("Channel")
             .field("name", &self.name)
             .field("accepted", &progress.accepted)
@@ -51,12 +69,11 @@ impl Shared {
         poll_timer: Arc<PollTimer>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
-        let (progress, _) = watch::channel(core.progress());
         Arc::new(Self {
             name,
             share,
+            progress: Watched::new(core.progress()),
             core: Mutex::new(core),
-            progress,
             driver: Notify::new(),
             caught_up: Notify::new(),
             poll_timer,
@@ -80,7 +97,7 @@ impl Shared {
         let result = change(&mut core, now);
         self.counters.moved(before, core.counters());
         let progress = core.progress();
-        self.progress.send_if_modified(|old| {
+        self.progress.change(|old| {
             let changed = *old != progress;
             if changed {
                 *old = progress;
@@ -129,50 +146,24 @@ impl Shared {
         }
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
-    }
-
     pub(crate) fn progress(&self) -> Progress {
-        self.progress.borrow().clone()
+        self.progress.value().clone()
     }
 
     /// Waits until `outcome` returns a result for the published progress.
-    pub(crate) async fn wait<R>(
-        &self,
-        mut outcome: impl FnMut(&Progress) -> Option<Result<R>>,
-    ) -> Result<R> {
-        let mut progress = self.progress.subscribe();
-        loop {
-            if let Some(result) = outcome(&progress.borrow_and_update()) {
-                return result;
-            }
-            if progress.changed().await.is_err() {
-                return Err(Error::new(
-                    ErrorKind::ChannelClosed,
-                    "the channel is closed",
-                ));
-            }
-        }
+    pub(crate) async fn wait<R>(&self, outcome: impl FnMut(&Progress) -> Option<R>) -> R {
+        self.progress.wait(outcome).await
     }
 
     /// Resolves when the channel accepts no more rows.
     pub(crate) async fn refused(&self) -> Error {
-        let mut progress = self.progress.subscribe();
-        loop {
-            let refusal = progress.borrow_and_update().refusal();
-            if let Some(error) = refusal {
-                return error.with_committed_token(self.core().committed_token());
-            }
-            if progress.changed().await.is_err() {
-                return Error::new(ErrorKind::ChannelClosed, "the channel is closed");
-            }
-        }
+        let error = self.wait(Progress::refusal).await;
+        error.with_committed_token(self.core().committed_token())
     }
 
     /// Records that a call has returned this window as an error.
     pub(crate) fn mark_reported(&self, window: &RejectWindow) {
-        let rejects = Arc::clone(&self.progress.borrow().rejects);
+        let rejects = Arc::clone(&self.progress.value().rejects);
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         reported.insert(window.total);
         // Drop the totals of windows that have been merged since.

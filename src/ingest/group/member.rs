@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info};
@@ -18,6 +18,7 @@ use super::quota::Quota;
 use super::report::{GroupProgress, GroupReport};
 use super::task::Task;
 use crate::base::task::reached;
+use crate::base::watched::Watched;
 use crate::client::StreamingIngestClient;
 use crate::ingest::report::Finish;
 use crate::ingest::run::{Options, Stop};
@@ -40,7 +41,7 @@ pub(super) struct Member<'a, T: Partitions> {
     board: Arc<Board<T::Partition, Offset<T>>>,
     observer: Option<Observer<'a, T::Partition, Offset<T>>>,
     signal: Option<Stop<'a>>,
-    stop: watch::Sender<bool>,
+    stop: Arc<Watched<bool>>,
     /// The tasks. Dropping the group aborts them.
     tasks: JoinSet<Result<()>>,
     owned: BTreeMap<T::Partition, AbortHandle>,
@@ -79,7 +80,7 @@ impl<'a, T: Partitions> Member<'a, T> {
             board: Board::new(),
             observer: group.observer,
             signal: Some(group.stop),
-            stop: watch::Sender::new(false),
+            stop: Arc::new(Watched::new(false)),
             options: group.options,
             tasks: JoinSet::new(),
             owned: BTreeMap::new(),
@@ -130,7 +131,8 @@ impl<'a, T: Partitions> Member<'a, T> {
                 Happened::Stopped => {
                     info!(name = self.name, "the group drains");
                     self.signal = None;
-                    self.stop.send_replace(true);
+                    self.stop
+                        .change(|is_stopped| !std::mem::replace(is_stopped, true));
                     let timeout = self.options.drain_timeout.saturating_add(CLOSE_GRACE);
                     drained_by = Some(Instant::now() + timeout);
                 }
@@ -179,7 +181,7 @@ impl<'a, T: Partitions> Member<'a, T> {
                 source,
                 options: self.options,
                 quota: Arc::clone(&self.quota),
-                stop: self.stop.subscribe(),
+                stop: Arc::clone(&self.stop),
                 predecessor,
                 _done: done,
             };

@@ -1,8 +1,8 @@
 //! The rows that all partitions of a group may have in flight together.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::watch;
+use crate::base::watched::Watched;
 
 /// The part of the limit that has to be free before a partition that has rows in flight reads more. Without it, each commit
 /// of a few rows would be followed by a read of a few rows.
@@ -12,37 +12,34 @@ const FREE_PART: u64 = 8;
 #[derive(Debug)]
 pub(in crate::ingest) struct Quota {
     limit: u64,
-    used: Mutex<Used>,
-    freed: watch::Sender<()>,
+    used: Watched<Used>,
 }
 
 #[derive(Debug, Default)]
 struct Used {
     rows: u64,
     partitions: u64,
+    /// How often rows were freed that had left no room.
+    freed: u64,
 }
 
 impl Quota {
     pub(super) fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
             limit,
-            used: Mutex::default(),
-            freed: watch::Sender::new(()),
+            used: Watched::default(),
         })
     }
 
     /// The share of one more partition.
     pub(super) fn share(self: &Arc<Self>) -> QuotaShare {
-        self.used().partitions += 1;
+        let mut used = self.used.value();
+        used.partitions += 1;
         QuotaShare {
             quota: Arc::clone(self),
-            freed: self.freed.subscribe(),
+            freed: used.freed,
             rows: 0,
         }
-    }
-
-    fn used(&self) -> MutexGuard<'_, Used> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// More rows in flight than this leave no room.
@@ -52,14 +49,13 @@ impl Quota {
 
     /// Replaces `before` rows of a share by `after` rows.
     fn replace(&self, before: u64, after: u64) {
-        let mut used = self.used();
-        let was_full = used.rows > self.threshold();
-        used.rows = (used.rows + after).saturating_sub(before);
-        let is_full = used.rows > self.threshold();
-        drop(used);
-        if was_full && !is_full {
-            self.freed.send_replace(());
-        }
+        self.used.change(|used| {
+            let was_full = used.rows > self.threshold();
+            used.rows = (used.rows + after).saturating_sub(before);
+            let is_freed = was_full && used.rows <= self.threshold();
+            used.freed += u64::from(is_freed);
+            is_freed
+        });
     }
 }
 
@@ -67,7 +63,8 @@ impl Quota {
 #[derive(Debug)]
 pub(in crate::ingest) struct QuotaShare {
     quota: Arc<Quota>,
-    freed: watch::Receiver<()>,
+    /// The count of `freed` when the use was last read.
+    freed: u64,
     rows: u64,
 }
 
@@ -75,13 +72,12 @@ impl QuotaShare {
     /// How many rows the partition may read, now that it has `in_flight` rows in flight. A partition with none may always read
     /// its even part of the limit, so partitions whose rows are not committed do not stop the others.
     pub(in crate::ingest) fn room(&mut self, in_flight: u64) -> u64 {
-        // Before the use is read, so that `freed` resolves for what happens from now on.
-        self.freed.borrow_and_update();
         if in_flight != self.rows {
             self.quota.replace(self.rows, in_flight);
             self.rows = in_flight;
         }
-        let used = self.quota.used();
+        let used = self.quota.used.value();
+        self.freed = used.freed;
         let free = if used.rows > self.quota.threshold() {
             0
         } else {
@@ -103,15 +99,16 @@ impl QuotaShare {
     /// Resolves when the other partitions hold few enough rows in flight since the last call of
     /// [`room`](Self::room). Cancel safe.
     pub(in crate::ingest) async fn freed(&mut self) {
-        // The quota keeps the sender alive.
-        let _ = self.freed.changed().await;
+        let seen = self.freed;
+        let used = &self.quota.used;
+        used.wait(|used| (used.freed != seen).then_some(())).await;
     }
 }
 
 impl Drop for QuotaShare {
     fn drop(&mut self) {
         self.quota.replace(self.rows, 0);
-        self.quota.used().partitions -= 1;
+        self.quota.used.value().partitions -= 1;
     }
 }
 

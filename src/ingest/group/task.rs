@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
@@ -11,6 +11,7 @@ use super::board::Cell;
 use super::quota::Quota;
 use super::report::PartitionState;
 use crate::base::retry::Backoff;
+use crate::base::watched::Watched;
 use crate::client::StreamingIngestClient;
 use crate::ingest::report::{Finish, Report};
 use crate::ingest::run::{Options, Run};
@@ -32,7 +33,7 @@ pub(super) struct Task<P, S: Source> {
     /// Everything up to here was committed in this assignment.
     pub(super) known: Option<S::Offset>,
     /// `true` when the group was asked to stop.
-    pub(super) stop: watch::Receiver<bool>,
+    pub(super) stop: Arc<Watched<bool>>,
     /// Resolves when the task of the partition's last assignment is gone, and its source with it.
     pub(super) predecessor: Option<oneshot::Receiver<()>>,
     /// Dropped after the source, for the next assignment.
@@ -103,14 +104,13 @@ impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
             loop {
                 let pause = backoff.next(self.client.random_unit());
                 warn!(channel = self.channel, %error, ?pause, "the partition failed; trying again");
-                let mut stop = self.stop.clone();
                 let ownership = async {
                     sleep(pause).await;
                     self.source.ownership(&self.channel).await
                 };
                 let ownership = tokio::select! {
                     biased;
-                    () = stopped(&mut stop) => {
+                    () = stopped(&self.stop) => {
                         self.cell.update(|report| report.state = PartitionState::Stopped);
                         return Ok(());
                     }
@@ -138,10 +138,10 @@ impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
         });
         let mut committed = 0;
         let mut last = None;
-        let mut stop = self.stop.clone();
+        let stop = Arc::clone(&self.stop);
         let run = Run::new(&self.client, self.channel.clone(), &mut self.source)
             .of_partition(self.options, self.quota.share(), self.known.clone())
-            .until(async move { stopped(&mut stop).await })
+            .until(async move { stopped(&stop).await })
             .observe(|progress| {
                 // An idle partition looks for rows several times a second.
                 if last.as_ref() == Some(progress) {
@@ -222,11 +222,9 @@ impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
     }
 }
 
-/// Resolves when the group was asked to stop. A group that is gone drops its tasks, so the sender is there.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|is_stopped| *is_stopped).await.is_err() {
-        std::future::pending::<()>().await;
-    }
+/// Resolves when the group was asked to stop.
+async fn stopped(stop: &Watched<bool>) {
+    stop.wait(|is_stopped| is_stopped.then_some(())).await;
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The crate's byte budget, buffers and clock.
+//! The crate's byte budget, buffers, clock and watched values.
 
 #[path = "../../../src/base/budget.rs"]
 pub(crate) mod budget;
@@ -7,3 +7,5 @@ pub(crate) mod buffers;
 pub(crate) use crate::stubs::metrics;
 #[path = "../../../src/base/time.rs"]
 pub(crate) mod time;
+#[path = "../../../src/base/watched.rs"]
+pub(crate) mod watched;
