@@ -1,6 +1,7 @@
 //! Runs with random faults, stops and crashes from a seed: each good row lands once, and each bad row is a dead letter before
 //! it is released.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,6 +12,8 @@ use snowpipe_streaming::{Error, ErrorKind, Recovery};
 use tokio::time::{sleep, timeout};
 
 use crate::ingest_source::{Failure, Shelf};
+use crate::repeatable::{Trace, Traced, assert_repeatable, in_virtual_time, seeds};
+use crate::sim::setting;
 use crate::support::World;
 
 const ROWS: i64 = 300;
@@ -99,7 +102,9 @@ fn is_expected(error: &Error) -> bool {
     ) || error.is_retryable()
 }
 
-async fn history(seed: u64) {
+/// Runs the history of a seed, and returns its trace.
+async fn history(seed: u64) -> Vec<String> {
+    let trace = Arc::new(Trace::new());
     let mut rng = fastrand::Rng::with_seed(seed);
     let world = world(&mut rng);
     let mut shelf = shelf(&mut rng);
@@ -119,7 +124,13 @@ async fn history(seed: u64) {
         if attempt == 20 {
             world.emulator.faults().clear();
         }
-        let builder = world.builder().seed(rng.u64(..)).recovery(recovery);
+        let transport = Traced {
+            inner: world.transport(),
+            client: attempt.to_string(),
+            trace: Arc::clone(&trace),
+        };
+        let builder = world.builder().transport(transport);
+        let builder = builder.seed(rng.u64(..)).recovery(recovery);
         let Ok(client) = builder.build().await else {
             continue;
         };
@@ -132,7 +143,9 @@ async fn history(seed: u64) {
             run = run.shards(count, key);
         }
         let crash = Duration::from_millis(rng.u64(..60_000));
-        match timeout(crash, run.into_future()).await {
+        let ended = timeout(crash, run.into_future()).await;
+        trace.log(format!("{attempt} ended: {ended:?}"));
+        match ended {
             Ok(Ok(report)) => {
                 if report.released == Some(ROWS - 1) {
                     is_done = true;
@@ -151,6 +164,7 @@ async fn history(seed: u64) {
 
     let rows = world.emulator.rows("DB.PUBLIC.RIDES").unwrap();
     let mut landed: Vec<_> = rows.iter().map(|row| row["N"].as_i64().unwrap()).collect();
+    trace.log(format!("landed: {landed:?}"));
     landed.sort_unstable();
     let good: Vec<_> = (0..ROWS).filter(|n| !bad.contains(n)).collect();
     assert_eq!(landed, good, "seed {seed}");
@@ -159,13 +173,22 @@ async fn history(seed: u64) {
     assert!(missing.is_empty(), "seed {seed}: {missing:?} of {bad:?}");
     let rejected = world.emulator.error_rows("DB.PUBLIC.RIDES").unwrap().len();
     assert_eq!(rejected, bad.len(), "seed {seed}");
+    trace.lines()
 }
 
-#[tokio::test(start_paused = true)]
-async fn no_row_is_lost_doubled_or_forgotten_in_any_history() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
-    let first = number("SIM_FIRST").unwrap_or(0);
-    for seed in first..first + number("SIM_SEEDS").unwrap_or(60) {
-        history(seed).await;
+#[test]
+fn no_row_is_lost_doubled_or_forgotten_in_any_history() {
+    let first = setting("SIM_FIRST").unwrap_or(0);
+    for seed in first..first + setting("SIM_SEEDS").unwrap_or(60) {
+        in_virtual_time(history(seed));
     }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    assert_repeatable(
+        seeds(),
+        |seed| in_virtual_time(history(*seed)),
+        |trace| trace,
+    );
 }

@@ -72,6 +72,7 @@ mod proxy;
 mod regressions;
 mod rejects;
 mod reopening;
+mod repeatable;
 mod replaced_tables;
 mod replay;
 mod replica_lag;

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::choice::{Choice, Entry};
 use super::explain::unexplained;
 use super::search::{History, Subject};
+use crate::repeatable::in_virtual_time;
 use crate::sim::content::content;
 use crate::sim::elastic::plan::Plan;
 use crate::sim::elastic::process::connect;
@@ -61,12 +62,7 @@ impl Subject for Elastic {
     }
 
     fn run(&self, choices: &[Choice]) -> History {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(run(choices))
+        in_virtual_time(run(choices))
     }
 }
 

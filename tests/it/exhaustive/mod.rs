@@ -45,6 +45,7 @@ use snowpipe_streaming::{ErrorKind, InvalidationCause};
 
 use self::scope::CONFIGURATIONS;
 use self::search::{Subject, explore, text};
+use crate::repeatable::assert_repeatable;
 use crate::sim::setting;
 use crate::sim::truth::Sabotage;
 
@@ -122,6 +123,18 @@ fn run_one(one: &str) {
     println!("{}", history.trace.join("\n"));
     assert_eq!(history.wrong, [""; 0]);
     assert_eq!(history.skipped, [], "events that did not occur");
+}
+
+#[test]
+fn the_same_choices_give_the_same_history() {
+    let choices: [&[&str]; 3] = [&[], &["2:lose"], &["2:lose", "4:throttle"]];
+    for subject in subjects() {
+        let run = |choices: &&[&str]| {
+            let choices: Vec<_> = choices.iter().map(|word| choice::read(word)).collect();
+            subject.run(&choices)
+        };
+        assert_repeatable(choices, run, |history| &history.trace);
+    }
 }
 
 #[test]

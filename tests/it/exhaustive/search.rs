@@ -17,7 +17,7 @@ use crate::sim::shrink::failure_kind;
 const REQUESTS: u64 = 6;
 
 /// The result of a history.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct History {
     pub wrong: Vec<String>,
     pub seen: Vec<RequestSeen>,

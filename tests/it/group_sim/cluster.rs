@@ -1,6 +1,7 @@
 //! The engine of the simulated group: a coordinator that assigns partitions to members, and the partitions' records.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
+
+use crate::repeatable::Trace;
 
 /// A record with the time from which it can be read.
 #[derive(Debug, Clone)]
@@ -39,7 +42,10 @@ pub struct Rules {
 
 /// A clone is the same cluster.
 #[derive(Clone)]
-pub struct Cluster(Arc<Mutex<State>>);
+pub struct Cluster {
+    state: Arc<Mutex<State>>,
+    pub trace: Arc<Trace>,
+}
 
 pub struct State {
     pub rules: Rules,
@@ -83,7 +89,7 @@ impl Cluster {
             log
         };
         let records = (0..rules.partitions).map(&mut log).collect();
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             owners: vec![None; rules.partitions],
             rules,
             records,
@@ -95,11 +101,19 @@ impl Cluster {
             wrong: Vec::new(),
             counts: BTreeMap::new(),
             rng: rng.fork(),
-        })))
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            trace: Arc::new(Trace::new()),
+        }
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
+    }
+
+    pub fn log(&self, what: impl fmt::Display) {
+        self.trace.log(what);
     }
 
     pub fn count(&self, what: &'static str) {
@@ -107,7 +121,9 @@ impl Cluster {
     }
 
     pub fn blame(&self, what: impl Into<String>) {
-        self.state().wrong.push(what.into());
+        let what = what.into();
+        self.log(format!("WRONG {what}"));
+        self.state().wrong.push(what);
     }
 
     /// A member joins, or joins again.
@@ -131,6 +147,7 @@ impl Cluster {
         let Some(gone) = state.members.remove(&member) else {
             return false;
         };
+        self.log(format!("the cluster removes {member}"));
         // It hears of it when it can hear at all.
         let _ = gone.send(Notice::Lost);
         for owner in &mut state.owners {
@@ -148,10 +165,12 @@ impl Cluster {
 
     /// The coordinator is gone: no session survives if it stays away for long.
     pub fn go_away(&self) {
+        self.log("the cluster goes away");
         self.state().is_away = true;
     }
 
     pub fn come_back(&self) {
+        self.log("the cluster comes back");
         self.state().is_away = false;
         self.rebalance();
     }
@@ -185,6 +204,8 @@ impl Cluster {
             state.owners[partition] = None;
             given.entry(target).or_default().push(partition);
         }
+        let epoch = state.epoch;
+        self.log(format!("rebalance {epoch}: from {taken:?} to {given:?}"));
         let mut stopping = Vec::new();
         for (member, partitions) in taken {
             let (sender, stopped) = oneshot::channel();
@@ -194,8 +215,9 @@ impl Cluster {
                 stopping.push((member, stopped));
             }
         }
-        let (epoch, is_hasty) = (state.epoch, state.rules.is_hasty);
-        let session = state.rules.session;
+        let Rules {
+            is_hasty, session, ..
+        } = state.rules;
         drop(state);
         let cluster = self.clone();
         tokio::spawn(async move {

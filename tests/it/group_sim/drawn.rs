@@ -1,6 +1,5 @@
 //! Histories that are drawn from a seed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cluster::{Cluster, Rules};
-use super::history::History;
+use super::history::{History, Outcome};
 use super::script::Script;
+use crate::repeatable::in_virtual_time;
 use crate::support::World;
 
 fn world(rng: &mut fastrand::Rng) -> World {
@@ -75,17 +75,19 @@ fn history(seed: u64) -> History {
 }
 
 /// Runs the history of a seed.
-pub async fn run(seed: u64) -> Result<BTreeMap<&'static str, u64>, String> {
-    let mut history = history(seed);
-    history.start().await;
-    while Instant::now() < history.calm_at {
-        let pause = Duration::from_millis(history.rng.u64(100..8_000));
-        let until = (Instant::now() + pause).min(history.calm_at);
-        sleep_until(until).await;
-        history.expire();
-        history.step().await;
-    }
-    history.settle().await
+pub fn run(seed: u64) -> Outcome {
+    in_virtual_time(async {
+        let mut history = history(seed);
+        history.start().await;
+        while Instant::now() < history.calm_at {
+            let pause = Duration::from_millis(history.rng.u64(100..8_000));
+            let until = (Instant::now() + pause).min(history.calm_at);
+            sleep_until(until).await;
+            history.expire();
+            history.step().await;
+        }
+        history.settle().await
+    })
 }
 
 impl History {

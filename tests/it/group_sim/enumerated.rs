@@ -11,8 +11,9 @@ use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cluster::{Cluster, Rules};
-use super::history::History;
+use super::history::{History, Outcome};
 use super::script::{Choice, Event, Script};
+use crate::repeatable::in_virtual_time;
 use crate::support::World;
 
 /// The requests at which something may go wrong.
@@ -71,17 +72,30 @@ impl Configuration {
     }
 
     /// Runs a history. Returns how many requests it came to.
-    async fn run(self, choices: &[Choice]) -> Result<u64, String> {
-        let (script, mut events) = Script::new(choices);
-        let mut history = self.history(script);
-        history.start().await;
-        history.start().await;
-        while let Ok(Some((process, event))) = timeout_at(history.calm_at, events.recv()).await {
-            happen(&mut history, process, event).await;
+    fn run(self, choices: &[Choice]) -> Result<u64, String> {
+        let (requests, Outcome { wrong, .. }) = self.outcome(choices);
+        if wrong.is_empty() {
+            Ok(requests)
+        } else {
+            Err(format!("{}: {wrong:#?}", self.text(choices)))
         }
-        let script = history.script();
-        let outcome = history.settle().await.map(|_| script.requests());
-        outcome.map_err(|wrong| format!("{}: {wrong}", self.text(choices)))
+    }
+
+    /// Runs a history. Returns how many requests it came to, and what came of it.
+    fn outcome(self, choices: &[Choice]) -> (u64, Outcome) {
+        in_virtual_time(async {
+            let (script, mut events) = Script::new(choices);
+            let mut history = self.history(script);
+            history.start().await;
+            history.start().await;
+            let calm_at = history.calm_at;
+            while let Ok(Some((process, event))) = timeout_at(calm_at, events.recv()).await {
+                happen(&mut history, process, event).await;
+            }
+            let script = history.script();
+            let outcome = history.settle().await;
+            (script.requests(), outcome)
+        })
     }
 
     fn text(self, choices: &[Choice]) -> String {
@@ -133,11 +147,6 @@ async fn happen(history: &mut History, process: u64, event: Event) {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().start_paused(true).build().unwrap()
-}
-
 /// The histories with one more event after the last, at requests that the history comes to.
 fn longer(choices: &[Choice], requests: u64) -> impl Iterator<Item = Vec<Choice>> {
     let first = choices.last().map_or(0, |last| last.request + 1);
@@ -164,7 +173,7 @@ pub fn all(stride: Option<u64>) {
     let stride = stride.unwrap_or(release);
     let mut singles = Vec::new();
     for configuration in CONFIGURATIONS {
-        let requests = runtime().block_on(configuration.run(&[])).unwrap();
+        let requests = configuration.run(&[]).unwrap();
         assert!(requests >= REQUESTS, "only {requests} requests");
         let longer = longer(&[], requests);
         singles.extend(longer.map(|choices| (configuration, choices)));
@@ -196,7 +205,7 @@ pub fn all(stride: Option<u64>) {
 /// Tries a history with one event, and those with one more.
 fn pairs(configuration: Configuration, single: &[Choice], stride: u64) -> (u64, Vec<String>) {
     let mut wrong = Vec::new();
-    let requests = match runtime().block_on(configuration.run(single)) {
+    let requests = match configuration.run(single) {
         Ok(requests) => requests,
         Err(what) => {
             wrong.push(what);
@@ -208,7 +217,7 @@ fn pairs(configuration: Configuration, single: &[Choice], stride: u64) -> (u64, 
         let salt = single[0].request * 31 + single[0].event as u64 * 7;
         if (number as u64 + salt).is_multiple_of(stride) {
             tried += 1;
-            wrong.extend(runtime().block_on(configuration.run(&choices)).err());
+            wrong.extend(configuration.run(&choices).err());
         }
     }
     (tried, wrong)
@@ -230,5 +239,5 @@ fn one(text: &str) {
             Choice { request, event }
         })
         .collect();
-    runtime().block_on(configuration.run(&choices)).unwrap();
+    configuration.run(&choices).unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::ingest::group::{GroupProgress, PartitionState};
+use snowpipe_streaming::ingest::group::{GroupProgress, PartitionReport, PartitionState};
 use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{Recovery, StreamingIngestClient};
 use tokio::sync::Notify;
@@ -16,6 +16,7 @@ use super::cluster::{Cluster, Record};
 use super::member::{Membership, Number};
 use super::process::{Network, Process};
 use super::script::Script;
+use crate::repeatable::Traced;
 use crate::support::World;
 
 pub const TABLE: &str = "DB.PUBLIC.RIDES";
@@ -25,6 +26,15 @@ const BOUND: Duration = Duration::from_secs(580);
 /// How long a takeover takes beside two sessions: one in which the dead member is not missed, and one in which the coordinator
 /// waits for its answer. The takeover wait is ten seconds; the rest are the open, the append and the commit.
 const TAKEOVER: Duration = Duration::from_secs(25);
+
+/// What came of a history.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub wrong: Vec<String>,
+    /// What happened how often.
+    pub counts: BTreeMap<&'static str, u64>,
+    pub trace: Vec<String>,
+}
 
 /// One history.
 pub struct History {
@@ -37,8 +47,10 @@ pub struct History {
     next_id: u64,
     script: Arc<Script>,
     /// What the members that live have last said of their partitions.
-    reports: Arc<Mutex<BTreeMap<(u64, Number), String>>>,
+    reports: Arc<Mutex<Reports>>,
 }
+
+type Reports = BTreeMap<(u64, Number), PartitionReport<i64>>;
 
 /// A member that lives.
 pub struct Live {
@@ -78,9 +90,14 @@ impl History {
     pub async fn start(&mut self) {
         self.next_id += 1;
         let process = Process::new(self.next_id);
+        self.cluster.log(format!("{} starts", process.id));
         let network = Network {
             process: process.clone(),
-            inner: Arc::new(self.world.transport()),
+            inner: Arc::new(Traced {
+                inner: self.world.transport(),
+                client: process.id.to_string(),
+                trace: Arc::clone(&self.cluster.trace),
+            }),
             rng: Mutex::new(self.rng.fork()),
             calm_at: self.calm_at,
             script: Arc::clone(&self.script),
@@ -141,6 +158,7 @@ impl History {
             return;
         };
         self.cluster.count("killed");
+        self.cluster.log(format!("{id} is killed"));
         member.process.kill();
         member.task.abort();
         member.client.abort();
@@ -154,6 +172,7 @@ impl History {
 
     pub fn stop(&mut self, id: u64) {
         if let Some(member) = self.members.remove(&id) {
+            self.cluster.log(format!("{id} is asked to stop"));
             member.process.resume();
             member.stop.notify_one();
             self.reports.lock().unwrap().retain(|(at, _), _| *at != id);
@@ -166,6 +185,7 @@ impl History {
             && !member.process.is_suspended()
         {
             self.cluster.count("suspended");
+            self.cluster.log(format!("{id} is suspended"));
             member.process.suspend();
             member.expires = Some(Instant::now() + session);
         }
@@ -184,13 +204,14 @@ impl History {
     pub fn resume(&mut self, id: u64) {
         if let Some(member) = self.members.get_mut(&id) {
             member.expires = None;
+            self.cluster.log(format!("{id} runs"));
             member.process.resume();
         }
     }
 
-    /// Nothing goes wrong any more: everything lands, also what the cluster gets while a member dies. Returns what happened how
-    /// often, or what was wrong.
-    pub async fn settle(mut self) -> Result<BTreeMap<&'static str, u64>, String> {
+    /// Nothing goes wrong any more: everything lands, also what the cluster gets while a member dies.
+    pub async fn settle(mut self) -> Outcome {
+        self.cluster.log("calm");
         self.world.emulator.faults().clear();
         let ids: Vec<u64> = self.members.keys().copied().collect();
         for id in ids {
@@ -245,7 +266,10 @@ impl History {
         let has_landed = timeout_at(Instant::now() + bound, self.landed()).await;
         if has_landed.is_err() {
             let reports = self.reports.lock().unwrap().clone();
-            self.cluster.blame(format!("{what}: {reports:#?}"));
+            let reports = reports.iter();
+            let reports = reports.map(|((id, partition), report)| (id, partition.0, report));
+            let reports: Vec<_> = reports.collect();
+            self.cluster.blame(format!("{what}: {reports:?}"));
         }
         has_landed.is_ok()
     }
@@ -266,7 +290,7 @@ impl History {
         are_kept && self.world.emulator.rows(TABLE).unwrap().len() >= good
     }
 
-    fn judge(self) -> Result<BTreeMap<&'static str, u64>, String> {
+    fn judge(self) -> Outcome {
         let state = self.cluster.state();
         let mut wrong = state.wrong.clone();
         let mut landed: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
@@ -281,6 +305,8 @@ impl History {
                 .filter(|(_, record)| record.row.get("N").is_some());
             let good: Vec<i64> = good.map(|(offset, _)| *offset).collect();
             let landed = landed.remove(&partition).unwrap_or_default();
+            self.cluster
+                .log(format!("landed of {partition}: {landed:?}"));
             if landed != good {
                 let at = landed.iter().zip(&good).take_while(|(a, b)| a == b).count();
                 let near = |list: &[i64]| {
@@ -300,10 +326,13 @@ impl History {
         if !missing.is_empty() {
             wrong.push(format!("no dead letters: {missing:?}"));
         }
-        if wrong.is_empty() {
-            Ok(state.counts.clone())
-        } else {
-            Err(format!("{wrong:#?}\n{:?}", state.rules))
+        if !wrong.is_empty() {
+            wrong.push(format!("{:?}", state.rules));
+        }
+        Outcome {
+            wrong,
+            counts: state.counts.clone(),
+            trace: self.cluster.trace.lines(),
         }
     }
 }
@@ -321,7 +350,7 @@ fn bad(records: &[BTreeMap<i64, Record>]) -> impl Iterator<Item = (usize, i64)> 
 
 /// Remembers the last report of each partition.
 fn note(
-    reports: &Mutex<BTreeMap<(u64, Number), String>>,
+    reports: &Mutex<Reports>,
     cluster: &Cluster,
     id: u64,
     progress: &GroupProgress<'_, Number, i64>,
@@ -330,6 +359,18 @@ fn note(
     if report.state == PartitionState::Failed {
         cluster.count("given up");
     }
-    let mut reports = reports.lock().unwrap();
-    reports.insert((id, partition), format!("{report:?}"));
+    let last = reports
+        .lock()
+        .unwrap()
+        .insert((id, partition), report.clone());
+    let what = |report: &PartitionReport<i64>| {
+        format!(
+            "{:?}, {} reopens, {:?}",
+            report.state, report.reopens, report.error
+        )
+    };
+    let now = what(report);
+    if last.is_none_or(|last| what(&last) != now) {
+        cluster.log(format!("{id}: {partition} {now}"));
+    }
 }

@@ -85,7 +85,10 @@ impl Partitions for Membership {
         if !self.process_failures() {
             return Err(Away);
         }
-        let event = match self.next.take().unwrap().1 {
+        let notice = self.next.take().unwrap().1;
+        let id = self.process.id;
+        self.cluster.log(format!("{id} hears {notice:?}"));
+        let event = match notice {
             Notice::Assigned(partitions) => {
                 self.owned.extend(&partitions);
                 Event::Assigned(partitions.into_iter().map(|p| self.source(p)).collect())
@@ -137,9 +140,16 @@ impl Partition {
     async fn call(&mut self) -> Result<(), Away> {
         self.process.awake().await;
         if self.rng.u8(..60) == 0 {
+            self.log("fails");
             return Err(Away);
         }
         Ok(())
+    }
+
+    fn log(&self, what: &str) {
+        let (id, number) = (self.process.id, self.number);
+        self.cluster
+            .log(format!("{id}: the source {number} {what}"));
     }
 }
 
@@ -223,7 +233,9 @@ impl Source for Partition {
         if self.cluster.state().is_away {
             return Err(Away);
         }
-        Ok(if self.cluster.owns(self.process.id, self.number) {
+        let owns = self.cluster.owns(self.process.id, self.number);
+        self.log(if owns { "is owned" } else { "is not owned" });
+        Ok(if owns {
             Ownership::Owned
         } else {
             Ownership::NotOwned

@@ -2,7 +2,7 @@
 //! network do what they may. Each record of each partition lands once and in order, no partition stands still once things are
 //! calm, and a takeover takes no longer than documented.
 //!
-//! - Drawn histories ([`drawn`]): `SIM_FIRST` and `SIM_SEEDS` choose the seeds.
+//! - Drawn histories ([`drawn`]): `SIM_FIRST` and `SIM_SEEDS` choose the seeds. One seed that fails prints its trace.
 //! - Every history of a small scope ([`enumerated`]): in a debug build each single event and a fixed part of the pairs;
 //!   `EXHAUSTIVE_STRIDE=1` tries all pairs, and `EXHAUSTIVE_ONE="hasty-stale 3:Sleep 5:Kill"` one history.
 
@@ -16,30 +16,45 @@ mod script;
 
 use std::collections::BTreeMap;
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|n| n.parse().ok())
-}
+use crate::repeatable::{self, assert_repeatable};
+use crate::sim::setting;
 
-#[tokio::test(start_paused = true)]
-async fn each_record_lands_once_and_no_partition_stands_still() {
-    let first = number("SIM_FIRST").unwrap_or(0);
+#[test]
+fn each_record_lands_once_and_no_partition_stands_still() {
+    let first = setting("SIM_FIRST").unwrap_or(0);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for seed in first..first + number("SIM_SEEDS").unwrap_or(40) {
-        match drawn::run(seed).await {
-            Ok(happened) => {
-                for (what, times) in happened {
-                    *counts.entry(what).or_default() += times;
-                }
+    let seeds = setting("SIM_SEEDS").unwrap_or(40);
+    for seed in first..first + seeds {
+        let outcome = drawn::run(seed);
+        for (what, times) in outcome.counts {
+            *counts.entry(what).or_default() += times;
+        }
+        if !outcome.wrong.is_empty() {
+            if seeds == 1 {
+                println!("{}", outcome.trace.join("\n"));
             }
-            Err(what) => wrong.push(format!("seed {seed}: {what}")),
+            wrong.push(format!("seed {seed}: {:#?}", outcome.wrong));
         }
     }
     println!("{counts:?}");
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\nthe trace of one: SIM_FIRST=… SIM_SEEDS=1",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    assert_repeatable(
+        repeatable::seeds(),
+        |seed| drawn::run(*seed),
+        |outcome| &outcome.trace,
+    );
 }
 
 #[test]
 fn each_record_lands_once_in_every_short_history() {
-    enumerated::all(number("EXHAUSTIVE_STRIDE"));
+    enumerated::all(setting("EXHAUSTIVE_STRIDE"));
 }

@@ -4,19 +4,26 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::MemoryTransport;
 use snowpipe_streaming::transport::TransportErrorKind;
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep};
 
 use super::script::{Event, Script};
+use crate::repeatable::Traced;
 
 /// A process. A clone is the same one.
 #[derive(Debug, Clone)]
 pub struct Process {
     pub id: u64,
-    condition: Arc<watch::Sender<Condition>>,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    condition: Mutex<Condition>,
+    /// Wakes what waits in the order in which it began to wait.
+    changed: Notify,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,21 +37,30 @@ impl Process {
     pub fn new(id: u64) -> Self {
         Self {
             id,
-            condition: Arc::new(watch::Sender::new(Condition::Awake)),
+            state: Arc::new(State {
+                condition: Mutex::new(Condition::Awake),
+                changed: Notify::new(),
+            }),
         }
     }
 
     /// Resolves when the process runs: at once, unless it is suspended. Never if it is dead.
     pub async fn awake(&self) {
-        let mut condition = self.condition.subscribe();
-        let is_awake = |condition: &Condition| *condition == Condition::Awake;
-        if condition.wait_for(is_awake).await.is_err() {
-            std::future::pending::<()>().await;
+        loop {
+            let changed = self.state.changed.notified();
+            if self.condition() == Condition::Awake {
+                return;
+            }
+            changed.await;
         }
     }
 
+    fn condition(&self) -> Condition {
+        *self.state.condition.lock().unwrap()
+    }
+
     pub fn is_suspended(&self) -> bool {
-        *self.condition.borrow() == Condition::Suspended
+        self.condition() == Condition::Suspended
     }
 
     pub fn suspend(&self) {
@@ -60,13 +76,11 @@ impl Process {
     }
 
     fn change(&self, to: Condition) {
-        self.condition.send_if_modified(|condition| {
-            let changes = *condition != Condition::Dead;
-            if changes {
-                *condition = to;
-            }
-            changes
-        });
+        let mut condition = self.state.condition.lock().unwrap();
+        if *condition != Condition::Dead {
+            *condition = to;
+            self.state.changed.notify_waiters();
+        }
     }
 }
 
@@ -76,7 +90,7 @@ const LONG_DELAY: Duration = Duration::from_secs(20);
 /// The network of one process.
 pub struct Network {
     pub process: Process,
-    pub inner: Arc<MemoryTransport>,
+    pub inner: Arc<Traced>,
     pub rng: Mutex<fastrand::Rng>,
     /// Until then a request may be delayed for long.
     pub calm_at: Instant,

@@ -21,6 +21,7 @@ use self::process::run;
 use super::fingerprint;
 use super::setting;
 use super::shrink::failure_kind;
+use crate::repeatable::{assert_repeatable, seeds};
 
 /// The number of seeds if `SIM_SEEDS` is not set.
 const SEEDS: u64 = 200;
@@ -84,20 +85,11 @@ fn acknowledged_rows_are_present_and_duplicated_only_if_reported() {
 
 #[test]
 fn the_same_seed_gives_the_same_history() {
-    let mut histories = Vec::new();
-    for seed in 0..8 {
-        let history = run(&Plan::draw(seed));
-        let again = run(&Plan::draw(seed));
-        for (line, other) in history.trace.iter().zip(&again.trace) {
-            assert_eq!(line, other, "seed {seed}");
-        }
-        assert!(history == again, "seed {seed} differs in its second run");
-        assert!(
-            !histories.contains(&history),
-            "seed {seed} has the history of another seed"
-        );
-        histories.push(history);
-    }
+    assert_repeatable(
+        seeds(),
+        |seed| run(&Plan::draw(*seed)),
+        |history| &history.trace,
+    );
 }
 
 /// Removes or duplicates a row that must be in the table exactly once.

@@ -60,6 +60,7 @@ use self::draw::{OWN_FAULTS, draw, faults};
 use self::run::run;
 use self::shrink::{failure_kind, shrink, shrink_by};
 use self::truth::Sabotage;
+use crate::repeatable::{assert_repeatable, seeds};
 
 /// The number of seeds if `SIM_SEEDS` is not set.
 const SEEDS: u64 = 500;
@@ -135,22 +136,11 @@ fn fail(seed: u64, wrong: &[String]) -> ! {
 
 #[test]
 fn the_same_seed_gives_the_same_history() {
-    let mut histories = Vec::new();
-    for seed in 0..8 {
-        let plan = draw(seed);
-        let history = run(&plan, None);
-        let again = run(&plan, None);
-        let lines = history.trace.iter().zip(&again.trace);
-        for (line, other) in lines {
-            assert_eq!(line, other, "seed {seed}");
-        }
-        assert!(history == again, "seed {seed} differs in its second run");
-        assert!(
-            !histories.contains(&history),
-            "seed {seed} has the history of another seed"
-        );
-        histories.push(history);
-    }
+    assert_repeatable(
+        seeds(),
+        |seed| run(&draw(*seed), None),
+        |history| &history.trace,
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::truth::Sabotage;
 use super::wire::Wire;
 use super::world::{ClientProcess, TABLE, World};
 use super::{ingest_program, judge, tracked_program, untracked_program};
+use crate::repeatable::in_virtual_time;
 
 /// How long after the last fault [`Sabotage::StartLate`] starts the programs.
 const LATE_START: Duration = Duration::from_secs(40 * 60);
@@ -47,13 +48,8 @@ struct Handle {
 
 /// Runs a script from beginning to end, in virtual time.
 pub fn run(plan: &Plan, sabotage: Option<Sabotage>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
     let plan = Arc::new(plan.clone());
-    runtime.block_on(async {
+    in_virtual_time(async {
         let world = World::new(plan, sabotage);
         execute(&world).await;
         Outcome {

@@ -315,8 +315,7 @@ impl SourceRecord {
             "channel {}: rows {rows:?} by append {attempt}: {said}",
             self.source
         );
-        let place = 1 + usize::try_from(attempt).unwrap();
-        self.world.log_at(place, what);
+        self.world.log(what);
         if outcome.as_ref().map_or_else(Error::is_committed, |()| true) {
             truth.told(self.source, rows.clone(), attempt);
         }

@@ -21,6 +21,7 @@ use super::sabotage;
 use super::script::RequestPhase;
 use super::truth::Sabotage;
 use super::world::{ClientProcess, World};
+use crate::repeatable::{self, described};
 
 /// The transport of a client.
 pub struct Wire {
@@ -79,21 +80,16 @@ impl Wire {
     }
 }
 
-fn describe(request: &Request) -> String {
-    let uri = request.uri().to_string();
-    let tail = uri.rsplit_once("/pipes/").map_or(&*uri, |(_, tail)| tail);
-    format!("{} {tail} {}", request.method(), request.body().len())
-}
-
 fn outcome(reply: &Reply) -> String {
-    let text = |answer: &Response| format!("{}", answer.status().as_u16());
     match reply {
-        Reply::Respond(answer) => text(answer),
-        Reply::RespondAfter(wait, answer) => format!("{} after {wait:?}", text(answer)),
+        Reply::Respond(answer) => repeatable::outcome(answer),
+        Reply::RespondAfter(wait, answer) => {
+            format!("{} after {wait:?}", repeatable::outcome(answer))
+        }
         Reply::Refuse => "no connection".to_owned(),
         Reply::Reset => "broken".to_owned(),
         Reply::Hang => "no answer".to_owned(),
-        Reply::Cut(answer) => format!("half of {}", text(answer)),
+        Reply::Cut(answer) => format!("half of {}", repeatable::outcome(answer)),
         other => unreachable!("{other:?}"),
     }
 }
@@ -188,7 +184,7 @@ impl World {
         asked: RequestInfo,
         request: Request,
     ) -> Result<Response, TransportError> {
-        let what = describe(&request);
+        let what = described(&request);
         self.check_open(&request);
         self.script.reach(asked.number, RequestPhase::Sent);
         let late = self.request_delay() + self.script.request_delay(asked.number);

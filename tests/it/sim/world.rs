@@ -28,6 +28,7 @@ use super::plan::{Plan, ProcessPlan};
 use super::script::Script;
 use super::source_record::Reader;
 use super::truth::{GroundTruth, Sabotage};
+use crate::repeatable::Trace;
 
 /// The table behind the pipe of every run.
 pub const TABLE: &str = "RIDES";
@@ -46,7 +47,7 @@ pub struct World {
     memory: MemoryStorage,
     server: Mutex<Server>,
     rng: Mutex<fastrand::Rng>,
-    trace: Mutex<Vec<Line>>,
+    trace: Trace,
     wrong: Mutex<Vec<String>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     running: Mutex<BTreeMap<u64, Arc<ClientProcess>>>,
@@ -65,9 +66,6 @@ struct Server {
     /// How often it stopped.
     restarts: u64,
 }
-
-/// A line of the trace: its time, its position among the lines of the same time, and its text.
-type Line = (u64, usize, String);
 
 /// A channel whose committed token is checked at each step.
 struct WatchedChannel {
@@ -123,7 +121,7 @@ impl World {
             failed: Notify::new(),
             server: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(plan.seed ^ 0x006e_6574)),
-            trace: Mutex::default(),
+            trace: Trace::new(),
             wrong: Mutex::default(),
             counts: Mutex::default(),
             running: Mutex::default(),
@@ -283,23 +281,11 @@ impl World {
 
     /// Adds a line to the trace.
     pub fn log(&self, what: impl fmt::Display) {
-        self.log_at(0, what);
-    }
-
-    /// Adds a line of the trace at a position among the lines of the same time. Tasks that wait for the same value are woken
-    /// in an arbitrary order.
-    pub fn log_at(&self, place: usize, what: impl fmt::Display) {
-        let line = (self.now_ms(), place, what.to_string());
-        self.trace.lock().unwrap().push(line);
+        self.trace.log(what);
     }
 
     pub fn trace(&self) -> Vec<String> {
-        let mut lines = self.trace.lock().unwrap().clone();
-        lines.sort_by_key(|(at, place, _)| (*at, *place));
-        let lines = lines.into_iter();
-        lines
-            .map(|(at, _, what)| format!("{at:>8} {what}"))
-            .collect()
+        self.trace.lines()
     }
 
     pub fn start_process(&self, plan: &ProcessPlan, only_polls: bool) -> Arc<ClientProcess> {

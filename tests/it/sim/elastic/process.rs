@@ -13,6 +13,7 @@ use super::ledger::{Landed, Ledger};
 use super::plan::{End, Plan};
 use super::producer::Producer;
 use super::world::{Wire, World};
+use crate::repeatable::in_virtual_time;
 
 /// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,12 +27,7 @@ pub struct History {
 
 /// Runs a script from beginning to end, in virtual time.
 pub fn run(plan: &Plan) -> History {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    in_virtual_time(async {
         let world = World::new(plan);
         tokio::spawn(Arc::clone(&world).interrupt_server());
         let until = world.at(plan.faults_end_ms) + plan.time_limit();

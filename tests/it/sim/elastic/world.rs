@@ -22,6 +22,7 @@ use super::super::outage::{Outage, Part};
 use super::super::script::{RequestPhase, Script};
 use super::ledger::{Landed, Ledger, landed};
 use super::plan::Plan;
+use crate::repeatable::{Trace, described, outcome};
 
 pub struct World {
     pub plan: Plan,
@@ -35,7 +36,7 @@ pub struct World {
     server: Mutex<Option<Emulator>>,
     restarts: Mutex<u64>,
     rng: Mutex<fastrand::Rng>,
-    trace: Mutex<Vec<String>>,
+    trace: Trace,
     wrong: Mutex<Vec<String>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -59,7 +60,7 @@ impl World {
             server: Mutex::default(),
             restarts: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(plan.seed ^ 0x006e_6574)),
-            trace: Mutex::default(),
+            trace: Trace::new(),
             wrong: Mutex::default(),
             counts: Mutex::default(),
             plan: plan.clone(),
@@ -138,12 +139,11 @@ impl World {
     }
 
     pub fn log(&self, what: impl fmt::Display) {
-        let now = self.start.elapsed().as_millis();
-        self.trace.lock().unwrap().push(format!("{now:>8} {what}"));
+        self.trace.log(what);
     }
 
     pub fn trace(&self) -> Vec<String> {
-        self.trace.lock().unwrap().clone()
+        self.trace.lines()
     }
 
     pub fn report_violation(&self, what: impl fmt::Display) {
@@ -221,8 +221,7 @@ impl World {
 
     /// Carries a request to the server and its answer back, even if the caller no longer waits.
     async fn carry(self: Arc<Self>, request: Request) -> Result<Response, TransportError> {
-        let query = request.uri().query().unwrap_or_default().to_owned();
-        let what = format!("{} {query} {}", request.uri().path(), request.body().len());
+        let what = described(&request);
         let latency = Duration::from_millis(self.plan.latency_ms);
         let number = self.script.number(Part::of(&request));
         self.script.reach(number, RequestPhase::Sent);
@@ -245,7 +244,7 @@ impl World {
             if answer.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
                 self.count("request too large");
             }
-            answer.status().as_u16().to_string()
+            outcome(answer)
         };
         self.log(match &reply {
             Reply::Respond(answer) => format!("{what} -> {}", status(answer)),
