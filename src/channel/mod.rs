@@ -249,9 +249,9 @@ impl<M: Mode> Channel<M> {
     }
 
     /// Waits until the rows that were committed before a reopen are counted, or until the channel ends.
-    pub(crate) async fn earlier_rows_are_counted(&self) -> Result<()> {
+    pub(crate) async fn earlier_rows_are_counted(&self) {
         let is_over = |p: &Progress| !p.waits_for_earlier_rows || p.end.is_some();
-        self.shared().wait(|p| is_over(p).then_some(Ok(()))).await
+        self.shared().wait(|p| is_over(p).then_some(())).await;
     }
 
     /// Whether a status belongs to this channel and not to another one of the same name.

@@ -173,9 +173,9 @@ impl<S: Source> Flow<'_, S> {
             if let Some(at) = counted_by {
                 sleep_until(at).await;
             }
-            shard.channel.earlier_rows_are_counted().await
+            shard.channel.earlier_rows_are_counted().await;
         };
-        self.source.shutdown.interrupting(counted).await??;
+        self.source.shutdown.interrupting(counted).await?;
         let status = shard.channel.status_after_open();
         let status = self.source.shutdown.interrupting(status).await??;
         let counter = Counter::new(&shard.channel, &status);

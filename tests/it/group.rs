@@ -1,207 +1,17 @@
 //! `ingest::group` on partitions that a test assigns and takes: what each change and each failure does to them.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::ingest::group::{
-    Event, GroupReport, PartitionReport, PartitionState, Partitions,
-};
-use snowpipe_streaming::ingest::{self, Batch, Finish, Ownership, Rejected, Source};
-use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, StreamingIngestClient};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use snowpipe_streaming::ingest::group::{Event, PartitionReport, PartitionState};
+use snowpipe_streaming::ingest::{Finish, Ownership};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted};
+use tokio::time::{Instant, sleep};
 
-use crate::ingest_source::{Failure, Shelf};
-use crate::support::{World, row};
-
-/// How long a report that a test waits for may take.
-const PATIENCE: Duration = Duration::from_secs(3_600);
-
-/// A partition of a test: a shelf, and an answer to who owns it.
-#[derive(Debug, Clone)]
-struct Lift {
-    shelf: Shelf,
-    ownership: Arc<Mutex<Ownership>>,
-    /// The next read panics.
-    panics: bool,
-}
-
-impl Lift {
-    fn of(numbers: std::ops::Range<i64>) -> Self {
-        let shelf = Shelf::of(numbers);
-        shelf.stock().is_open = true;
-        // The token of the channel is the only position.
-        shelf.stock().is_forgetful = true;
-        Self {
-            shelf,
-            ownership: Arc::default(),
-            panics: false,
-        }
-    }
-
-    fn owned(self, ownership: Ownership) -> Self {
-        *self.ownership.lock().unwrap() = ownership;
-        self
-    }
-
-    fn add(&self, numbers: std::ops::Range<i64>) {
-        let rows = numbers.map(|n| (n, row(n)));
-        self.shelf.stock().rows.extend(rows);
-    }
-}
-
-impl Source for Lift {
-    type Offset = i64;
-    type Row = Value;
-    type Error = Failure;
-
-    async fn read_after(
-        &mut self,
-        after: Option<&i64>,
-        max: usize,
-    ) -> Result<Batch<i64, Value>, Failure> {
-        assert!(!self.panics, "this lift is out of order");
-        assert!(max > 0);
-        self.shelf.read_after(after, max).await
-    }
-
-    async fn release_through(&mut self, _: &i64) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn dead_letter(
-        &mut self,
-        rejected: &Rejected<i64>,
-        rows: Vec<(i64, Value)>,
-    ) -> Result<(), Failure> {
-        self.shelf.dead_letter(rejected, rows).await
-    }
-
-    async fn check(&mut self, channel: &str, committed: Option<&i64>) -> Result<(), Failure> {
-        self.shelf.check(channel, committed).await
-    }
-
-    async fn ownership(&mut self, _: &str) -> Result<Ownership, Failure> {
-        Ok(*self.ownership.lock().unwrap())
-    }
-
-    fn is_fatal(&self, error: &Failure) -> bool {
-        self.shelf.is_fatal(error)
-    }
-}
-
-/// An engine that says what a test says.
-struct Resort {
-    events: mpsc::UnboundedReceiver<Event<&'static str, Lift>>,
-    has_left: Arc<Notify>,
-}
-
-impl Partitions for Resort {
-    type Partition = &'static str;
-    type Source = Lift;
-    type Error = Failure;
-
-    async fn next(&mut self) -> Result<Option<Event<&'static str, Lift>>, Failure> {
-        Ok(self.events.recv().await)
-    }
-
-    async fn leave(&mut self) -> Result<(), Failure> {
-        self.has_left.notify_one();
-        Ok(())
-    }
-}
-
-type Reports = Arc<Mutex<BTreeMap<&'static str, PartitionReport<i64>>>>;
-type Ended = Result<GroupReport<&'static str, i64>, Error>;
-
-/// A group that runs beside the test.
-struct Group {
-    engine: Option<mpsc::UnboundedSender<Event<&'static str, Lift>>>,
-    stop: Arc<Notify>,
-    has_left: Arc<Notify>,
-    reports: Reports,
-    changed: Arc<Notify>,
-    task: JoinHandle<Ended>,
-}
-
-impl Group {
-    fn start(client: &StreamingIngestClient) -> Self {
-        let (engine, events) = mpsc::unbounded_channel();
-        let (stop, has_left) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (reports, changed) = (Reports::default(), Arc::new(Notify::new()));
-        let task = {
-            let (client, stop) = (client.clone(), Arc::clone(&stop));
-            let (reports, changed) = (Arc::clone(&reports), Arc::clone(&changed));
-            let has_left = Arc::clone(&has_left);
-            tokio::spawn(async move {
-                let mut engine = Resort { events, has_left };
-                ingest::group(&client, "resort", &mut engine)
-                    .observe(|progress| {
-                        let report = progress.report.clone();
-                        reports.lock().unwrap().insert(progress.partition, report);
-                        changed.notify_one();
-                    })
-                    .until(stop.notified())
-                    .await
-            })
-        };
-        Self {
-            engine: Some(engine),
-            stop,
-            has_left,
-            reports,
-            changed,
-            task,
-        }
-    }
-
-    fn say(&self, event: Event<&'static str, Lift>) {
-        let engine = self.engine.as_ref().unwrap();
-        assert!(engine.send(event).is_ok(), "the group has ended");
-    }
-
-    fn assign(&self, partition: &'static str, lift: &Lift) {
-        self.say(Event::Assigned(vec![(partition, lift.clone())]));
-    }
-
-    /// Waits until the report of a partition is as wanted.
-    async fn until(
-        &self,
-        partition: &str,
-        is_so: impl Fn(&PartitionReport<i64>) -> bool,
-    ) -> PartitionReport<i64> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let report = self.reports.lock().unwrap().get(partition).cloned();
-            if let Some(report) = report.filter(&is_so) {
-                return report;
-            }
-            let changed = timeout_at(deadline, self.changed.notified()).await;
-            assert!(changed.is_ok(), "{:#?}", self.reports.lock().unwrap());
-        }
-    }
-
-    async fn state(&self, partition: &str, state: PartitionState) -> PartitionReport<i64> {
-        self.until(partition, |report| report.state == state).await
-    }
-
-    async fn committed(&self, partition: &str, rows: u64) -> PartitionReport<i64> {
-        let is_so = |report: &PartitionReport<i64>| report.rows_committed == rows;
-        self.until(partition, is_so).await
-    }
-
-    /// Stops the group, which drains.
-    async fn stop(self) -> GroupReport<&'static str, i64> {
-        self.stop.notify_one();
-        let report = self.task.await.unwrap().unwrap();
-        assert_eq!(report.finish, Finish::Stopped);
-        report
-    }
-}
+use crate::group_rig::{Group, Lift};
+use crate::ingest_source::Failure;
+use crate::support::World;
 
 fn numbers(range: std::ops::Range<i64>) -> Vec<i64> {
     range.collect()
@@ -405,6 +215,32 @@ async fn an_owner_takes_its_channel_back_from_a_writer_that_came_late() {
     assert_eq!(report.partitions["a"].reopens, 5);
     assert_eq!(report.partitions["a"].failures, 0);
     assert_eq!(world.landed(), numbers(0..100));
+}
+
+/// An owner that has nothing more to send learns of a late open when its commit stalls.
+#[tokio::test(start_paused = true)]
+async fn an_owner_sends_again_what_a_late_open_has_discarded() {
+    const STALL: Duration = Duration::from_secs(40);
+    let world = World::new();
+    let builder = world.builder().commit_stall_timeout(STALL);
+    let group = Group::start(&builder.build().await.unwrap());
+    group.assign("a", &Lift::of(0..50).owned(Ownership::Owned));
+    let is_accepted = |report: &PartitionReport<i64>| report.progress.accepted == Some(49);
+    group.until("a", is_accepted).await;
+    let late = world.client().await;
+    let open = late.open_channel("resort:a");
+    open.on_uncommitted(OnUncommitted::Discard).await.unwrap();
+    late.abort();
+    assert_eq!(world.landed(), [0; 0]);
+    let since = Instant::now();
+    group.committed("a", 50).await;
+    let took = since.elapsed();
+    assert!(
+        took > STALL && took < STALL + Duration::from_secs(5),
+        "{took:?}"
+    );
+    assert_eq!(group.stop().await.partitions["a"].reopens, 1);
+    assert_eq!(world.landed(), numbers(0..50));
 }
 
 #[tokio::test(start_paused = true)]

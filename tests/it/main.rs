@@ -44,6 +44,7 @@ mod flush_timing;
 mod group;
 mod group_options;
 mod group_rejects;
+mod group_rig;
 mod group_sim;
 mod ingest;
 mod ingest_failing_shards;

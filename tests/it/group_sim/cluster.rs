@@ -158,6 +158,11 @@ impl Cluster {
         true
     }
 
+    /// The member to which a partition is assigned.
+    pub fn owner(&self, partition: usize) -> Option<u64> {
+        self.state().owners[partition]
+    }
+
     pub fn owns(&self, member: u64, partition: usize) -> bool {
         let state = self.state();
         state.members.contains_key(&member) && state.owners[partition] == Some(member)

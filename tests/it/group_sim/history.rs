@@ -10,11 +10,11 @@ use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{Recovery, StreamingIngestClient};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::cluster::{Cluster, Record};
 use super::member::{Membership, Number};
-use super::process::{Network, Process};
+use super::process::{Network, Process, STRAGGLERS};
 use super::script::Script;
 use crate::repeatable::Traced;
 use crate::support::World;
@@ -23,9 +23,25 @@ pub const TABLE: &str = "DB.PUBLIC.RIDES";
 /// How long after calm everything has landed: a session, two rebalances, the takeover wait, a commit that stalls, pauses between
 /// retries.
 const BOUND: Duration = Duration::from_secs(580);
+/// The default of `takeover_wait`: how long an open waits for the rows of the owner before.
+const TAKEOVER_WAIT: Duration = Duration::from_secs(10);
+/// How long a new owner waits until the rows of the owner before are counted.
+const COUNTED: Duration = Duration::from_secs(5);
+/// From an open until the rows are committed: the client's lag of a second, a commit of three, calls that fail and are repeated,
+/// and an owner that finds itself fenced, asks whether it owns the partition and opens again.
+const STREAMING: Duration = Duration::from_secs(15);
 /// How long a takeover takes beside two sessions: one in which the dead member is not missed, and one in which the coordinator
-/// waits for its answer. The takeover wait is ten seconds; the rest are the open, the append and the commit.
-const TAKEOVER: Duration = Duration::from_secs(25);
+/// waits for its answer.
+const TAKEOVER: Duration = TAKEOVER_WAIT
+    .saturating_add(COUNTED)
+    .saturating_add(STREAMING);
+/// When accepted rows that are not committed count as lost.
+const COMMIT_STALL: Duration = Duration::from_secs(300);
+/// How much longer a takeover takes while requests from before the calm are on their way: they may be the new owner's own, and
+/// an open among them discards what the new owner has sent, which it learns when the commit stalls. Then it opens the channel again.
+const DISTURBANCE: Duration = STRAGGLERS
+    .saturating_add(COMMIT_STALL)
+    .saturating_add(TAKEOVER);
 
 /// What came of a history.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,6 +125,7 @@ impl History {
         };
         let builder = self.world.builder().transport(network);
         let builder = builder.seed(self.rng.u64(..)).recovery(recovery);
+        let builder = builder.commit_stall_timeout(COMMIT_STALL);
         let Ok(client) = builder.build().await else {
             return;
         };
@@ -209,7 +226,8 @@ impl History {
         }
     }
 
-    /// Nothing goes wrong any more: everything lands, also what the cluster gets while a member dies.
+    /// Nothing goes wrong any more: everything lands, also what the cluster gets while a member dies, before and after the last
+    /// delayed request has arrived.
     pub async fn settle(mut self) -> Outcome {
         self.cluster.log("calm");
         self.world.emulator.faults().clear();
@@ -221,8 +239,11 @@ impl History {
         if self.members.is_empty() {
             self.start().await;
         }
-        if self.lands_within(BOUND, "a partition stands still").await {
-            self.take_over().await;
+        if self.lands_within(BOUND, "a partition stands still").await
+            && self.take_over(DISTURBANCE).await
+        {
+            sleep_until(self.calm_at + STRAGGLERS).await;
+            self.take_over(Duration::ZERO).await;
         }
         let ids: Vec<u64> = self.members.keys().copied().collect();
         for id in ids {
@@ -236,7 +257,7 @@ impl History {
     }
 
     /// A member dies, and the others take its partitions over.
-    async fn take_over(&mut self) {
+    async fn take_over(&mut self, disturbance: Duration) -> bool {
         if self.members.len() == 1 {
             self.start().await;
         }
@@ -244,8 +265,8 @@ impl History {
         if let Some(id) = self.any() {
             self.kill(id);
         }
-        let bound = 2 * session + TAKEOVER;
-        self.lands_within(bound, "a takeover takes too long").await;
+        let bound = 2 * session + TAKEOVER + disturbance;
+        self.lands_within(bound, "a takeover takes too long").await
     }
 
     /// More records in each partition. Returns how long a session lasts.
@@ -274,11 +295,21 @@ impl History {
         has_landed.is_ok()
     }
 
-    /// Resolves when all rows have landed.
+    /// Resolves when all rows have landed, and each partition is streamed by its owner.
     async fn landed(&self) {
-        while !self.has_landed() {
+        while !self.has_landed() || !self.is_streamed() {
             sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    fn is_streamed(&self) -> bool {
+        let reports = self.reports.lock().unwrap();
+        let partitions = self.cluster.state().rules.partitions;
+        (0..partitions).all(|partition| {
+            let owner = self.cluster.owner(partition);
+            let report = owner.and_then(|owner| reports.get(&(owner, Number(partition))));
+            report.is_some_and(|report| report.state == PartitionState::Streaming)
+        })
     }
 
     fn has_landed(&self) -> bool {

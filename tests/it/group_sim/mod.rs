@@ -1,6 +1,6 @@
 //! Groups whose members join, leave, die and sleep, while the coordinator moves partitions between them and the server and the
 //! network do what they may. Each record of each partition lands once and in order, no partition stands still once things are
-//! calm, and a takeover takes no longer than documented.
+//! calm, and a takeover takes no longer than documented, while requests from before are on their way and after that.
 //!
 //! - Drawn histories ([`drawn`]): `SIM_FIRST` and `SIM_SEEDS` choose the seeds. One seed that fails prints its trace.
 //! - Every history of a small scope ([`enumerated`]): in a debug build each single event and a fixed part of the pairs;

@@ -84,8 +84,12 @@ impl Process {
     }
 }
 
+/// The longest way there or back before the network is calm.
+const LONGEST_WAY_MS: u64 = 25_000;
 /// Longer than any session.
 const LONG_DELAY: Duration = Duration::from_secs(20);
+/// So long after the network is calm, nothing is on its way any more that was sent before.
+pub const STRAGGLERS: Duration = Duration::from_millis(2 * LONGEST_WAY_MS + 20_000);
 
 /// The network of one process.
 pub struct Network {
@@ -107,7 +111,7 @@ impl Network {
     fn delay(&self) -> Duration {
         let mut rng = self.rng.lock().unwrap();
         let is_long = rng.u8(..40) == 0 && Instant::now() < self.calm_at;
-        Duration::from_millis(rng.u64(..if is_long { 25_000 } else { 40 }))
+        Duration::from_millis(rng.u64(..if is_long { LONGEST_WAY_MS } else { 40 }))
     }
 }
 
