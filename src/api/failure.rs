@@ -194,6 +194,7 @@ fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> E
 fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static str) {
     const MISSING: &str =
         "check that the database, schema, pipe and table exist and that the role can see them";
+    const ROLE: &str = "check the role, and the names of database and schema: the role needs USAGE on both; if the profile names no role, it is the user's DEFAULT_ROLE";
     match (status.as_u16(), code) {
         (400, _) if host == Host::Account => (
             ErrorKind::Authentication,
@@ -223,6 +224,14 @@ fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static s
         ),
         (_, code) if code.starts_with("STALE_") || code.contains("MUST_BE_REOPENED") => {
             (ErrorKind::Refused, "reopen the channel")
+        }
+        // What a role gets that sees nothing (redpanda-data/connect, streaming_pipe_scope_probe_it_test.go).
+        (_, code)
+            if ["ERR_DATABASE_DOES", "ERR_SCHEMA_DOES"]
+                .iter()
+                .any(|object| code.starts_with(object)) =>
+        {
+            (ErrorKind::NotFound, ROLE)
         }
         (_, code) if code.contains("DOES_NOT_EXIST") => (ErrorKind::NotFound, MISSING),
         (401, _) => (

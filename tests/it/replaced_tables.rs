@@ -197,6 +197,28 @@ async fn a_run_waits_for_a_table_that_was_created_again_if_its_source_has_releas
 }
 
 #[tokio::test(start_paused = true)]
+async fn statuses_that_say_for_long_that_the_pipe_is_missing_end_the_channel_as_gone() {
+    let world = World::with(|emulator| {
+        let catalog = Catalog::from_ddl(DDL).unwrap();
+        emulator
+            .catalog(catalog)
+            .commit_delay(Duration::from_secs(60))
+    });
+    let (_client, mut channel) = world.channel().await;
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.accepted().await.unwrap();
+    let accepted = Instant::now();
+    world
+        .emulator
+        .apply_ddl("DROP TABLE DB.PUBLIC.RIDES")
+        .unwrap();
+    let error = channel.invalidated().await;
+    assert_eq!(cause(&error), InvalidationCause::Gone, "{error}");
+    let waited = accepted.elapsed().as_secs();
+    assert!((600..605).contains(&waited), "`retry_for`: {waited}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_a_pipe_that_was_there_is_waited_for_and_not_forever() {
     let world = slow_world();
     let (client, mut channel) = world.channel().await;

@@ -131,6 +131,27 @@ async fn status_and_code_decide_the_kind_of_the_error() {
             "check that the database",
         ),
         (
+            404,
+            r#"{"error_code":"ERR_DATABASE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#,
+            Some("ERR_DATABASE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+            ErrorKind::NotFound,
+            "the user's DEFAULT_ROLE",
+        ),
+        (
+            404,
+            r#"{"error_code":"ERR_SCHEMA_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#,
+            Some("ERR_SCHEMA_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+            ErrorKind::NotFound,
+            "check the role, and the names of database and schema",
+        ),
+        (
+            409,
+            r#"{"error_code":"ERR_PIPE_IN_INVALID_STATE"}"#,
+            Some("ERR_PIPE_IN_INVALID_STATE"),
+            ErrorKind::Refused,
+            "repair the pipe",
+        ),
+        (
             400,
             "\"ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED\"",
             Some("ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),

@@ -239,6 +239,7 @@ impl Core {
         );
         let cause = match why.kind() {
             ErrorKind::Authentication | ErrorKind::Forbidden => InvalidationCause::Unauthorized,
+            ErrorKind::NotFound if why.code().is_some() => InvalidationCause::Gone,
             _ => InvalidationCause::Unreachable,
         };
         let error = Error::new(ErrorKind::Unreachable, text).because_of(why.clone());

@@ -295,3 +295,34 @@ fn a_commit_of_many_rows_keeps_their_order_and_counts_them() {
         rejected.last().map(|row| row.error.to_string()).as_deref()
     );
 }
+
+/// Observed of a role that sees nothing: redpanda-data/connect, streaming_pipe_scope_probe_it_test.go.
+#[test]
+#[cfg(feature = "emulator-server")]
+fn an_unknown_database_is_named_by_the_code() {
+    use crate::emulator::catalog::tables::Catalog;
+
+    let ddl = "CREATE TABLE DB.S.T (N NUMBER)";
+    let client = Client::of(settings().catalog(Catalog::from_ddl(ddl).unwrap()));
+    for (database, schema, code) in [
+        ("NONE", "S", "ERR_DATABASE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+        ("db", "s", "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+    ] {
+        let path = format!(
+            "/v2/streaming/databases/{database}/schemas/{schema}/pipes/NONE:bulk-channel-status"
+        );
+        let (status, answer) = client.call("POST", &path, r#"{"channel_names":["c"]}"#);
+        assert_eq!((status, &answer["error_code"]), (404, &json!(code)));
+    }
+}
+
+#[test]
+fn a_conflict_has_its_code_under_both_names() {
+    let client = Client::of(settings().commit_delay(Duration::MAX));
+    let token = client.open("c");
+    client.append("c", &token, "1", "{\"n\":1}\n");
+    let (status, answer) = client.try_open("c", r#"{"fail_on_uncommitted_rows":true}"#);
+    let code = json!("ERR_CHANNEL_HAS_UNCOMMITTED_DATA");
+    assert_eq!(status, 409);
+    assert_eq!((&answer["code"], &answer["error_code"]), (&code, &code));
+}

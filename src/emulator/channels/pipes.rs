@@ -59,7 +59,18 @@ impl State {
             let is_any_case = self.rules.answers.pipes.name_case == NameCase::Folded;
             is_any_case || self.catalog.is_anything() || pipe.name == unquoted(name)
         });
-        pipe.ok_or_else(Refusal::no_pipe)
+        pipe.ok_or_else(|| self.not_found(name))
+    }
+
+    /// The refusal of a pipe that there is not. A database is known if it has a table; without any table nothing is.
+    fn not_found(&self, name: &ObjectName) -> Refusal {
+        let asked = folded(name).database;
+        let mut tables = self.catalog.tables.keys().peekable();
+        if tables.peek().is_none() || tables.any(|table| table.database == asked) {
+            Refusal::no_pipe()
+        } else {
+            Refusal::no_database()
+        }
     }
 
     /// The pipe for an append to a channel, which may go on after the pipe's table was dropped.

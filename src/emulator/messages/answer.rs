@@ -114,6 +114,14 @@ impl Refusal {
         )
     }
 
+    pub(crate) fn no_database() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "ERR_DATABASE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED",
+            "The database does not exist or is not authorized.",
+        )
+    }
+
     pub(crate) fn no_channel() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -141,16 +149,18 @@ impl Refusal {
 
     /// The refusal in one of the forms that clients have met.
     pub(crate) fn into_answer_as(self, form: ErrorBody) -> Answer {
-        // The service has `error_code` for objects that are not found or in conflict, and its gateway has `code`.
-        let is_of_service = matches!(self.status, StatusCode::NOT_FOUND | StatusCode::CONFLICT);
-        let key = match form {
-            ErrorBody::ByStatus if is_of_service => "error_code",
-            ErrorBody::ErrorCode => "error_code",
-            _ => "code",
-        };
-        let body = match form {
-            ErrorBody::Text => json!(self.code),
-            _ => json!({ key: self.code, "message": self.message }),
+        let (code, message) = (self.code, self.message);
+        // The service has `error_code` for objects that are not found, and its gateway has `code`. Of a conflict, some clients that
+        // run on accounts read one and some the other (supabase/etl: `code`, redpanda-data/connect: `error_code`).
+        let body = match (form, self.status) {
+            (ErrorBody::Text, _) => json!(code),
+            (ErrorBody::ByStatus, StatusCode::CONFLICT) => {
+                json!({ "code": code, "error_code": code, "message": message })
+            }
+            (ErrorBody::ByStatus, StatusCode::NOT_FOUND) | (ErrorBody::ErrorCode, _) => {
+                json!({ "error_code": code, "message": message })
+            }
+            _ => json!({ "code": code, "message": message }),
         };
         let mut answer = json_answer(self.status, &body);
         if let Some(after) = self.retry_after {

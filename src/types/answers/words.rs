@@ -73,7 +73,7 @@ answers! {
 answers! {
     /// The body of an error.
     ErrorBody {
-        /// `error_code` and `message` for what is missing or in conflict (404, 409), else `code` and `message`.
+        /// `error_code` and `message` for what is missing (404), else `code` and `message`; both for a conflict (409).
         ByStatus = "by_status",
         /// `code` and `message`.
         Code = "code",
