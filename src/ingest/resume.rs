@@ -146,8 +146,9 @@ impl<S: Source> Flow<'_, S> {
         self.rewind().await
     }
 
-    /// After an open, the first one if `opened` says when: settles everything through `committed`. If the server has rejected rows that the source does not know
-    /// of, any of the rows since the settled ones may be rejected, and the source keeps them all.
+    /// After an open, the first one if `opened` says when: settles everything through `committed`. If the server has rejected
+    /// rows that the source does not know of, any of the rows since the settled ones may be rejected, and the source keeps them
+    /// all.
     async fn catch_up(
         &mut self,
         index: usize,
@@ -164,14 +165,14 @@ impl<S: Source> Flow<'_, S> {
             None
         };
         // Rows that an earlier run has sent and not released: how many they are is not known, so their counts are waited for.
-        let settled = shard.settled.as_ref().max(self.released.as_ref());
-        let settled = settled.max(self.rejects_kept_through.as_ref());
-        let is_uncounted =
-            seen.is_some() && committed.as_ref() > settled && shard.channel.counts_rows();
-        let counted_by = opened.filter(|_| is_uncounted).map(|at| at + TO_BE_COUNTED);
+        let known = shard.settled.as_ref().max(self.released.as_ref());
+        let known = known.max(self.rejects_kept_through.as_ref());
+        let may_be_late =
+            seen.is_some() && committed.as_ref() > known && shard.channel.counts_rows();
+        let late_until = opened.filter(|_| may_be_late).map(|at| at + TO_BE_COUNTED);
         let counted = async {
-            if let Some(at) = counted_by {
-                sleep_until(at).await;
+            if let Some(until) = late_until {
+                sleep_until(until).await;
             }
             shard.channel.earlier_rows_are_counted().await;
         };

@@ -252,7 +252,6 @@ impl Core {
         let timeout = self.limits.commit_stall_timeout;
         let asked = self.commit.poll_sent;
         match self.counts.overdue(asked, timeout) {
-            None => {}
             Some(Overdue::Unkept) => {
                 warn!(
                     channel = self.name,
@@ -268,7 +267,7 @@ impl Core {
                 let error = Error::new(ErrorKind::InvalidOffset, text);
                 self.give_up(now, InvalidationCause::OffsetConflict, error);
             }
-            Some(Overdue::Short { .. }) => {}
+            None | Some(Overdue::Short { .. }) => {}
         }
     }
 

@@ -42,7 +42,7 @@ pub fn windows(record: &SourceRecord, reported: &[RejectWindow], unobserved: boo
         number(&window.after).is_none_or(|after| after < row)
             && number(&window.through).is_some_and(|through| row <= through)
     };
-    if record.shared {
+    if record.shared || record.has_inexact_rejects() {
         return;
     }
     for window in reported {

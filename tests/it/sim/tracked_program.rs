@@ -68,6 +68,7 @@ impl Program {
             };
             match opening.await {
                 Ok(channel) => {
+                    self.record.opened();
                     self.record.log(format!(
                         "open at {:?}",
                         channel.latest_committed_offset_token()

@@ -107,7 +107,10 @@ impl Program {
                 client.open_untracked_channel(name)
             };
             match opening.on_uncommitted(self.record.policy()).await {
-                Ok(channel) => return channel,
+                Ok(channel) => {
+                    self.record.opened();
+                    return channel;
+                }
                 Err(error) => self.record.log(format!("not open: {error:?}")),
             }
             sleep(Duration::from_millis(self.rng.u64(100..5_000))).await;
