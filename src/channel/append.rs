@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::core::batch::UnitTokens;
@@ -23,6 +24,8 @@ type Wait = Pin<Box<dyn Future<Output = Result<Waited>> + Send>>;
 /// The end of a wait.
 enum Waited {
     Charged(Charge),
+    /// The staged units fit into requests; with their frame, if they are a single one.
+    Checked(Option<Bytes>),
     CaughtUp,
     /// The driver has not caught up within the append timeout.
     Late,
@@ -31,7 +34,8 @@ enum Waited {
 /// The future of an append. It resolves to a [`Receipt`] once the rows are in memory.
 ///
 /// A single row and rows that share a token are encoded at the call. Of other rows, 256 KiB are encoded at the call and the
-/// rest as memory allows. The future waits for memory and, while two batches are still to be compressed, for the
+/// rest as memory allows. A row, or rows that share a token, of more than about 4 MiB are compressed first, to find out whether
+/// they fit into a request. The future waits for that, for memory and, while two batches are still to be compressed, for the
 /// compression. If the channel is invalidated, it returns at once. It does not borrow a row that was passed by reference to
 /// [`append_row`](crate::Channel::append_row), and is `Send` even if the row's type is not `Sync`.
 ///
@@ -275,6 +279,7 @@ impl<S: RowSource> Future for Append<'_, S> {
                 this.wait = None;
                 match waited {
                     Ok(Waited::Charged(charge)) => staging.add_credit(charge),
+                    Ok(Waited::Checked(frame)) => staging.set_frame(frame),
                     Ok(Waited::CaughtUp) => {}
                     // The rows are appended anyway: only lack of memory makes an append fail.
                     Ok(Waited::Late) => this.is_late = true,
@@ -283,6 +288,11 @@ impl<S: RowSource> Future for Append<'_, S> {
                         continue;
                     }
                 }
+            }
+            if staging.is_unchecked() {
+                let check = staging.check();
+                this.wait = Some(Box::pin(async { Ok(Waited::Checked(check.await?)) }));
+                continue;
             }
             match this.writer.append(staging, !this.is_late) {
                 Ok(Staged::Appended { rows, .. }) => {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::core::AppendOutcome;
-use super::core::batch::{RawBatch, Unit, UnitTokens, push_unit};
+use super::core::batch::{Frame, RawBatch, SealedBatch, Unit, UnitTokens, push_unit};
 use super::shared::Shared;
 use crate::base::budget::Charge;
 use crate::base::time::epoch_millis;
@@ -26,9 +26,13 @@ const PIECE: usize = 256 << 10;
 pub struct Staging {
     context: Arc<ClientContext>,
     encoded: Vec<u8>,
-    /// Rows that the caller passed as bytes, without a copy. Either this or `encoded` is empty.
+    /// Rows that the caller passed as bytes, without a copy, or that are being checked. Either this or `encoded` is empty.
     ready: Bytes,
     units: Vec<Unit>,
+    /// The units among the staged bytes that may be too large for a request.
+    unchecked: Vec<Range<usize>>,
+    /// The frame of the staged rows, if they are a single unit that was checked.
+    frame: Option<Bytes>,
     /// The charge of the units in addition to the bytes of their rows.
     overhead: usize,
     /// The charge taken for the staged rows so far.
@@ -61,6 +65,8 @@ impl Staging {
             encoded: Vec::new(),
             ready: Bytes::new(),
             units: Vec::new(),
+            unchecked: Vec::new(),
+            frame: None,
             overhead: 0,
             credit,
         }
@@ -92,6 +98,8 @@ impl Staging {
         self.encoded.clear();
         // `Bytes::clear` would keep the caller's buffer alive.
         self.ready = Bytes::new();
+        self.unchecked.clear();
+        self.frame = None;
         self.overhead = 0;
     }
 
@@ -113,11 +121,13 @@ impl Staging {
         tokens: UnitTokens,
     ) -> Result<()> {
         let len = bytes.len();
-        // Several rows that may be split were checked one by one by the caller.
-        if rows == 1 || matches!(tokens, UnitTokens::Whole { .. }) {
-            self.check_unit(&bytes)?;
-        }
         self.ready = bytes;
+        if rows == 1 || matches!(tokens, UnitTokens::Whole { .. }) {
+            self.check_unit(0..len)?;
+        } else {
+            // Together they have no more than a piece.
+            self.unchecked = unit::rows_longer_than(self.always_fits(), &self.ready);
+        }
         self.push(Unit { tokens, rows, len });
         Ok(())
     }
@@ -129,15 +139,66 @@ impl Staging {
         self.overhead += overhead * (self.units.len() - before);
     }
 
-    /// Refuses a unit that never fits into a request or into the budget.
-    pub(super) fn check_unit(&self, rows: &[u8]) -> Result<()> {
-        let options = &self.context.options;
-        unit::check_len(rows, options)?;
-        if rows.len() > options.always_fits() {
-            let compressors = &self.context.compressors;
-            compressors.with(|c| unit::compress(c, rows, options.max_request_bytes))?;
+    /// Refuses a unit that never fits into the budget, and notes one that may be too large for a request.
+    fn check_unit(&mut self, unit: Range<usize>) -> Result<()> {
+        let bytes = self.bytes().get(unit.clone()).unwrap_or_default();
+        unit::check_len(bytes, &self.context.options)?;
+        if bytes.len() > self.always_fits() {
+            self.unchecked.push(unit);
         }
         Ok(())
+    }
+
+    fn always_fits(&self) -> usize {
+        self.context.options.always_fits()
+    }
+
+    /// Whether [`check`](Self::check) has to be called before the staged rows are appended.
+    pub(super) fn is_unchecked(&self) -> bool {
+        !self.unchecked.is_empty()
+    }
+
+    /// Compresses the units that may be too large for a request, and refuses one that is. The result goes to
+    /// [`set_frame`](Self::set_frame).
+    pub(super) fn check(&mut self) -> impl Future<Output = Result<Option<Bytes>>> + Send + use<> {
+        if self.ready.is_empty() {
+            self.ready = std::mem::take(&mut self.encoded).into();
+        }
+        let compressors = Arc::clone(&self.context.compressors);
+        let units = std::mem::take(&mut self.unchecked);
+        compressors.compress_units(
+            self.ready.clone(),
+            units,
+            self.context.options.max_request_bytes,
+        )
+    }
+
+    pub(super) fn set_frame(&mut self, frame: Option<Bytes>) {
+        self.frame = frame;
+    }
+
+    /// As [`check`](Self::check), on this thread.
+    pub(super) fn check_now(&mut self) -> Result<()> {
+        let units = std::mem::take(&mut self.unchecked);
+        if !units.is_empty() {
+            self.frame = self.compress_now(self.bytes(), &units)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a row that never fits into a request or into the budget.
+    pub(super) fn check_row(&self, row: &[u8]) -> Result<()> {
+        unit::check_len(row, &self.context.options)?;
+        if row.len() > self.always_fits() {
+            self.compress_now(row, &[0..row.len()])?;
+        }
+        Ok(())
+    }
+
+    fn compress_now(&self, rows: &[u8], units: &[Range<usize>]) -> Result<Option<Bytes>> {
+        let limit = self.context.options.max_request_bytes;
+        let compressors = &self.context.compressors;
+        compressors.with(|compressor| unit::compress_each(compressor, rows, units, limit))
     }
 
     /// Encodes one row as a unit.
@@ -148,9 +209,9 @@ impl Staging {
     ) -> Result<()> {
         let start = self.encoded.len();
         rows::encode(row, self.context.options.nulls, &mut self.encoded)?;
-        let row = self.encoded.get(start..).unwrap_or_default();
-        self.check_unit(row)?;
-        let len = row.len();
+        let end = self.encoded.len();
+        self.check_unit(start..end)?;
+        let len = end - start;
         self.push(Unit {
             tokens,
             rows: 1,
@@ -171,7 +232,7 @@ impl Staging {
         {
             let before = self.encoded.len();
             rows::encode(&row, self.context.options.nulls, &mut self.encoded)?;
-            self.check_unit(self.encoded.get(before..).unwrap_or_default())?;
+            self.check_unit(before..self.encoded.len())?;
             rows += 1;
         }
         if rows > 0 {
@@ -197,7 +258,7 @@ impl Staging {
                 break;
             }
         }
-        self.check_unit(&self.encoded)?;
+        self.check_unit(0..self.encoded.len())?;
         if count > 0 {
             self.push(Unit {
                 tokens: UnitTokens::Whole { start, end },
@@ -211,6 +272,13 @@ impl Staging {
     /// Moves the staged rows into the open batch of a channel, unless they have to wait. With `waits`, they also wait for the
     /// driver.
     pub(super) fn append_to(&mut self, shared: &Shared, waits: bool) -> Result<Staged> {
+        if let Some(frame) = &self.frame {
+            let frame = Frame {
+                body: frame.clone(),
+                uncompressed_len: self.len(),
+            };
+            return self.append_sealed_to(shared, waits, frame);
+        }
         let mut new_batch = None;
         let rows = self.rows();
         loop {
@@ -245,11 +313,36 @@ impl Staging {
         }
     }
 
+    /// As [`append_to`](Self::append_to), for a unit that is compressed already.
+    fn append_sealed_to(&mut self, shared: &Shared, waits: bool, frame: Frame) -> Result<Staged> {
+        let (rows, len) = (self.rows(), self.len());
+        let batch = SealedBatch::new(
+            frame,
+            shared.share.nothing(),
+            tokio::time::Instant::now(),
+            epoch_millis(self.context.time.now()),
+        );
+        let mut core = shared.core();
+        if waits && core.is_behind(len) {
+            return Ok(Staged::Behind);
+        }
+        let appended = core.append_sealed(batch, &mut self.units, &mut self.credit)?;
+        drop(core);
+        let Some(position) = appended else {
+            return Ok(Staged::NoMemory);
+        };
+        self.clear();
+        Ok(Staged::Appended {
+            rows: position - rows..position,
+            wake: true,
+        })
+    }
+
     /// Returns what is left of an earlier charge, and says how many bytes to wait for. Appends that wait hold nothing, so no
     /// number of them waits for each other.
     pub(super) fn release_credit(&mut self) -> usize {
         self.credit.shrink_to(0);
-        self.len() + self.overhead
+        self.frame.as_ref().map_or(self.len(), Bytes::len) + self.overhead
     }
 
     /// Adds a charge for the staged rows.

@@ -99,7 +99,7 @@ impl Writer {
         // Check all rows before the first one is appended.
         if !matches!(offsets, Some(Offsets::Whole { .. })) {
             for row in batch.as_bytes().split_inclusive(|b| *b == b'\n') {
-                staging.check_unit(row)?;
+                staging.check_row(row)?;
             }
         }
         // An upper bound: two consecutive pieces always have more bytes together than one full piece.
@@ -135,6 +135,7 @@ impl Writer {
         let mut appended = Appended::default();
         loop {
             source.fill(staging)?;
+            staging.check_now()?;
             if staging.is_empty() {
                 return Ok(appended);
             }

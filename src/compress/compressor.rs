@@ -5,6 +5,9 @@ use bytes::Bytes;
 use super::frame;
 use crate::types::error::{Error, ErrorKind, Result};
 
+/// A larger output buffer is not kept: batches need less, and a longer row is rare.
+const LARGEST_OUT: usize = 17 << 20;
+
 /// Compresses batches with a reused context and output buffer.
 pub(crate) struct Compressor {
     context: frame::Context,
@@ -39,7 +42,11 @@ impl Compressor {
         self.context
             .compress(bytes, &mut self.out)
             .map_err(compression_failed)?;
-        Ok(Bytes::copy_from_slice(&self.out))
+        let body = Bytes::copy_from_slice(&self.out);
+        if self.out.capacity() > LARGEST_OUT {
+            self.out = Vec::new();
+        }
+        Ok(body)
     }
 
     /// As [`compress`](Self::compress), for a unit. If it has more than `limit` bytes, it is compressed more thoroughly.

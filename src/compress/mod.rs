@@ -5,9 +5,12 @@ pub(crate) mod frame;
 pub(crate) mod ratio;
 pub(crate) mod unit;
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
+use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use self::compressor::Compressor;
@@ -26,9 +29,12 @@ pub(crate) struct Compressors {
     /// Limits concurrent compression to the number of processors: waiting is faster than sharing a processor and uses less
     /// memory.
     permits: Semaphore,
+    /// The runtime of the client, for appends that are polled outside of one.
+    runtime: Handle,
 }
 
 impl Compressors {
+    /// Must be called inside a runtime, which it keeps.
     pub(crate) fn new(level: i32, offload_threshold: usize, buffers: Arc<Buffers>) -> Arc<Self> {
         let processors = available_parallelism().map_or(1, usize::from);
         Arc::new(Self {
@@ -37,6 +43,7 @@ impl Compressors {
             idle: Mutex::default(),
             buffers,
             permits: Semaphore::new(processors),
+            runtime: Handle::current(),
         })
     }
 
@@ -65,13 +72,28 @@ impl Compressors {
         }
         let _permit = self.permits.acquire().await;
         let compressors = Arc::clone(&self);
-        let done = tokio::task::spawn_blocking(move || compressors.with(work)).await;
-        done.unwrap_or_else(|_| {
+        let runtime = Handle::try_current().unwrap_or_else(|_| self.runtime.clone());
+        let done = runtime.spawn_blocking(move || compressors.with(work));
+        done.await.unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::ClientClosed,
                 "the runtime shut down while a batch was compressed",
             ))
         })
+    }
+
+    /// As [`unit::compress_each`], off the async threads if the units are long.
+    pub(crate) async fn compress_units(
+        self: Arc<Self>,
+        rows: Bytes,
+        units: Vec<Range<usize>>,
+        limit: usize,
+    ) -> Result<Option<Bytes>> {
+        let len = units.iter().map(Range::len).sum();
+        self.run(len, move |compressor| {
+            unit::compress_each(compressor, &rows, &units, limit)
+        })
+        .await
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Compressor>> {

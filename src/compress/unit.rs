@@ -1,5 +1,7 @@
 //! Units: rows that may not be split. Whether one fits, and the error if it does not.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use memchr::memchr_iter;
 
@@ -27,8 +29,40 @@ pub(crate) fn check_len(unit: &[u8], options: &Options) -> Result<()> {
     Err(too_large(unit, unit.len(), &why, or))
 }
 
+/// The rows that have more than `most` bytes.
+pub(crate) fn rows_longer_than(most: usize, ndjson: &[u8]) -> Vec<Range<usize>> {
+    // Most pieces are shorter than that.
+    if ndjson.len() <= most {
+        return Vec::new();
+    }
+    let mut end = 0;
+    let rows = memchr_iter(b'\n', ndjson).map(|line_feed| {
+        let start = end;
+        end = line_feed + 1;
+        start..end
+    });
+    rows.filter(|row| row.len() > most).collect()
+}
+
+/// Compresses the `units` of `rows`, and refuses one that does not fit into a request of `limit` bytes. Returns the frame of the
+/// rows if they are a single unit.
+pub(crate) fn compress_each(
+    compressor: &mut Compressor,
+    rows: &[u8],
+    units: &[Range<usize>],
+    limit: usize,
+) -> Result<Option<Bytes>> {
+    let mut whole = None;
+    for unit in units {
+        let bytes = rows.get(unit.clone()).unwrap_or_default();
+        let body = compress(compressor, bytes, limit)?;
+        whole = (bytes.len() == rows.len()).then_some(body);
+    }
+    Ok(whole)
+}
+
 /// Compresses a unit, and refuses it if it does not fit into a request of `limit` bytes.
-pub(crate) fn compress(compressor: &mut Compressor, unit: &[u8], limit: usize) -> Result<Bytes> {
+fn compress(compressor: &mut Compressor, unit: &[u8], limit: usize) -> Result<Bytes> {
     let body = compressor.compress_unit(unit, limit)?;
     if body.len() <= limit {
         return Ok(body);

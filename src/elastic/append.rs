@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -25,6 +26,10 @@ use crate::types::error::{Error, ErrorKind, Result};
 pub(super) struct Rows {
     bytes: Bytes,
     count: u64,
+    /// The rows that may be too large for a request.
+    unchecked: Vec<Range<usize>>,
+    /// The frame of the rows, if they are a single one that was checked.
+    frame: Option<Bytes>,
 }
 
 impl Rows {
@@ -34,41 +39,51 @@ impl Rows {
         rows: impl Iterator<Item = R>,
     ) -> Result<Self> {
         let (mut bytes, mut count) = (Vec::new(), 0);
+        let mut unchecked = Vec::new();
         for row in rows {
             let start = bytes.len();
             rows::encode(&row, context.options.nulls, &mut bytes)?;
             // Checked after each row, so that an endless iterator does not fill the memory.
             unit::check_len(&bytes, &context.options)?;
-            check_row(context, bytes.get(start..).unwrap_or_default())?;
+            if bytes.len() - start > context.options.always_fits() {
+                unchecked.push(start..bytes.len());
+            }
             count += 1;
         }
         Ok(Self {
             bytes: bytes.into(),
             count,
+            unchecked,
+            frame: None,
         })
     }
 
     pub(super) fn of_batch(context: &ClientContext, batch: &RowBatch) -> Result<Self> {
         let bytes = batch.to_bytes();
         unit::check_len(&bytes, &context.options)?;
-        for row in bytes.split_inclusive(|byte| *byte == b'\n') {
-            check_row(context, row)?;
-        }
+        let unchecked = unit::rows_longer_than(context.options.always_fits(), &bytes);
         Ok(Self {
             bytes,
             count: batch.len(),
+            unchecked,
+            frame: None,
         })
     }
-}
 
-/// Refuses a row that never fits into a request.
-fn check_row(context: &ClientContext, row: &[u8]) -> Result<()> {
-    let options = &context.options;
-    if row.len() <= options.always_fits() {
-        return Ok(());
+    /// Compresses the rows that may be too large for a request, and refuses one that is.
+    fn check(&mut self, context: &ClientContext) -> Check {
+        let units = std::mem::take(&mut self.unchecked);
+        Box::pin(Arc::clone(&context.compressors).compress_units(
+            self.bytes.clone(),
+            units,
+            context.options.max_request_bytes,
+        ))
     }
-    let compressors = &context.compressors;
-    compressors.with(|c| unit::compress(c, row, options.max_request_bytes).map(drop))
+
+    /// The memory that the rows take in the channel.
+    fn held(&self) -> usize {
+        self.frame.as_ref().unwrap_or(&self.bytes).len()
+    }
 }
 
 /// Refuses an append that never fits into the channel's memory and would wait without end.
@@ -86,12 +101,14 @@ fn check_cost<T>(shared: &Shared<T>, len: usize) -> Result<()> {
     ))
 }
 
+type Check = Pin<Box<dyn Future<Output = Result<Option<Bytes>>> + Send>>;
 type Wait = Pin<Box<dyn Future<Output = Result<Charge>> + Send>>;
 
 /// The future of an append. It resolves to an [`Ack`] once the rows are in memory.
 ///
-/// The rows are encoded at the call and not borrowed. The future only waits for the memory budget, and returns at once if
-/// the channel accepts no more rows.
+/// The rows are encoded at the call and not borrowed. A row of more than about 4 MiB is compressed first, to find out whether it
+/// fits into a request. The future waits for that and for the memory budget, and returns at once if the channel accepts no more
+/// rows.
 ///
 /// Cancel safe: if the future is dropped before it resolves, nothing is appended.
 #[must_use = "rows are appended only when the future is awaited"]
@@ -99,6 +116,7 @@ pub struct ElasticAppend<T> {
     context: Arc<ClientContext>,
     shared: Arc<Shared<T>>,
     staged: Option<Result<(Rows, T)>>,
+    check: Option<Check>,
     wait: Option<Wait>,
 }
 
@@ -116,6 +134,7 @@ impl<T> ElasticAppend<T> {
                 check_cost::<T>(shared, rows.bytes.len())?;
                 Ok((rows, tag))
             })),
+            check: None,
             wait: None,
         }
     }
@@ -125,6 +144,7 @@ impl<T> ElasticAppend<T> {
         let (ack_sender, receiver) = oneshot::channel();
         let append = Append {
             rows: rows.bytes,
+            frame: rows.frame,
             count: rows.count,
             tag,
             ack_sender,
@@ -145,6 +165,18 @@ impl<T> ElasticAppend<T> {
 }
 
 impl<T: Send + 'static> ElasticAppend<T> {
+    /// Completes the check of the rows.
+    fn poll_check(&mut self, rows: &mut Rows, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if !rows.unchecked.is_empty() {
+            self.check = Some(rows.check(&self.context));
+        }
+        if let Some(check) = &mut self.check {
+            rows.frame = ready!(check.as_mut().poll(cx))?;
+            self.check = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_charge(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Result<Charge>> {
         let mut wait = match self.wait.take() {
             Some(wait) => wait,
@@ -178,12 +210,20 @@ impl<T: Send + 'static> Future for ElasticAppend<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let (rows, tag) = match this.staged.take() {
+        let (mut rows, tag) = match this.staged.take() {
             Some(Ok(staged)) => staged,
             Some(Err(error)) => return Poll::Ready(Err(error)),
             None => return Poll::Pending,
         };
-        let cost = rows.bytes.len() + append_cost::<T>();
+        match this.poll_check(&mut rows, cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => {
+                this.staged = Some(Ok((rows, tag)));
+                return Poll::Pending;
+            }
+        }
+        let cost = rows.held() + append_cost::<T>();
         match this.poll_charge(cost, cx) {
             Poll::Ready(charged) => {
                 Poll::Ready(charged.and_then(|charge| this.enter(rows, tag, charge)))

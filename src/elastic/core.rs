@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ack::{Accepted, FailedAppend, Outcome};
-use super::batch::{FrameBatch, Part, RawBatch, Returned, SealedBatch};
+use super::batch::{FrameBatch, Part, Piece, RawBatch, Returned, SealedBatch};
 use super::schedule::{FIRST_DELAY, LONGEST_DELAY};
 use crate::base::budget::Charge;
 use crate::base::request_limit::RequestLimit;
@@ -41,6 +41,8 @@ pub(super) const fn append_cost<T>() -> usize {
 /// A new append.
 pub(super) struct Append<T> {
     pub(super) rows: Bytes,
+    /// The compressed rows, if they are a single one that is compressed already.
+    pub(super) frame: Option<Bytes>,
     pub(super) count: u64,
     pub(super) tag: T,
     pub(super) ack_sender: oneshot::Sender<Outcome<T>>,
@@ -241,6 +243,21 @@ impl<T> Core<T> {
             self.resolve(number);
             return false;
         }
+        let part = Part {
+            append: number,
+            rows: append.count,
+            len,
+        };
+        if let Some(body) = append.frame {
+            self.ready.push_back(SealedBatch {
+                payload: Piece { body, len },
+                parts: vec![part],
+                charge,
+                first_append: now,
+                first_append_ms: now_ms,
+            });
+            return true;
+        }
         let mut wake = false;
         let full = self.full_at();
         let overflows = |open: &mut RawBatch| open.payload.len() + len > full;
@@ -259,11 +276,7 @@ impl<T> Core<T> {
             }
         });
         open.payload.extend_from_slice(&append.rows);
-        open.parts.push(Part {
-            append: number,
-            rows: append.count,
-            len,
-        });
+        open.parts.push(part);
         open.charge.absorb(charge);
         wake || open.payload.len() >= full
     }

@@ -60,6 +60,7 @@ impl Rig {
         let cost = rows.len() + append_cost::<u64>();
         let append = Append {
             rows: rows.into(),
+            frame: None,
             count,
             tag,
             ack_sender,

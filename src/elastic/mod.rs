@@ -149,7 +149,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
         ElasticAppend::new(&self.handle.context, self.shared(), rows, tag)
     }
 
-    /// Appends one row. The row is encoded at the call. The future only waits for memory.
+    /// Appends one row. The row is encoded at the call. For what the future waits, see [`ElasticAppend`].
     ///
     /// # Errors
     ///

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{DataFile, Ddl, Endpoint, Fault};
+use snowpipe_streaming::{ErrorKind, Recovery, RowBatch};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{TABLE, World, noisy};
+use crate::support::{TABLE, World, ndjson, noisy};
 
 /// The default length of a VARCHAR column, in characters.
 const VARCHAR: usize = 16_777_216;
@@ -23,6 +24,10 @@ fn noise(length: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(1);
     let noise = std::iter::repeat_with(|| rng.alphanumeric());
     noise.take(length).collect()
+}
+
+fn batch(rows: &[Value]) -> RowBatch {
+    RowBatch::from_ndjson(ndjson(rows)).unwrap()
 }
 
 fn document(n: i64, length: usize) -> Value {
@@ -115,6 +120,95 @@ async fn a_row_fits_if_a_larger_window_makes_it_short_enough() {
     let text = error.to_string();
     assert!(text.contains("the 4194304 bytes of one request"), "{text}");
     assert!(text.contains("in the column \"DOC\""), "{text}");
+}
+
+/// A long row is compressed once, off the async threads, and takes no more memory than its frame.
+#[tokio::test(start_paused = true)]
+async fn a_long_row_is_compressed_when_it_is_appended() {
+    let world = documents();
+    let builder = world.builder().offload_threshold(256 << 10);
+    let client = builder.build().await.unwrap();
+    let outage = Fault::Refuse.on(Endpoint::Append).always();
+    world.emulator.faults().push(outage);
+    let long = document(1, VARCHAR);
+    let mut named = client.open_channel("c").await.unwrap();
+    let mut append = named.append_row(&long, 1);
+    // A thread without a runtime.
+    let first_poll = || (&mut append).now_or_never().map(drop);
+    let polled = std::thread::scope(|s| s.spawn(first_poll).join());
+    assert!(polled.unwrap().is_none(), "it is being compressed");
+    drop(append.await.unwrap());
+    let elastic = client.elastic_channel();
+    let mut append = elastic.append_row(&long, ());
+    assert!(futures_util::poll!(&mut append).is_pending());
+    drop(append.await.unwrap());
+    let held = client.memory_in_use();
+    assert!((1..VARCHAR / 2).contains(&held), "{held}");
+    world.emulator.faults().clear();
+    elastic.checkpoint().await.unwrap();
+    named.wait_for_commit().await.unwrap();
+    world.emulator.commit_now();
+    assert!(world.landed_rows() == [long.clone(), long]);
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_row_that_an_elastic_channel_gives_up_is_handed_back() {
+    let world = documents();
+    let client = world.client().await;
+    let elastic = client.elastic_channel();
+    let refused = Fault::BadRequest("ERR_BAD_ROWS".to_owned());
+    world.emulator.faults().push(refused.on(Endpoint::Append));
+    let long = document(1, VARCHAR);
+    let failed = elastic.append_row(&long, ()).await.unwrap().await;
+    let rows = failed.unwrap_err().rows().unwrap();
+    assert!(rows == batch(std::slice::from_ref(&long)));
+    let ack = elastic.append_batch(&rows, ()).await.unwrap();
+    ack.await.unwrap();
+    world.emulator.commit_now();
+    assert!(world.landed_rows() == [long]);
+    drop(rows);
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_keep_their_order_around_long_ones() {
+    for seed in 0..20 {
+        let world = documents();
+        let builder = world.builder().max_request_bytes(128 << 10);
+        let builder = builder.recovery(Recovery::Replay);
+        let client = builder.build().await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let reopen = Fault::BadRequest("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+        for fault in [Fault::Lose, Fault::ApplyThenLose, reopen] {
+            let after = rng.u64(..10);
+            let fault = fault.on(Endpoint::Append).after(after);
+            world.emulator.faults().push(fault);
+        }
+        let length = |n: i64| if n % 4 == 0 { 80_000 } else { 10 };
+        let row = |n: i64| json!({ "N": n, "DOC": noise(length(n)) });
+        let mut next = 0;
+        while next < 40 {
+            let end = next + rng.i64(1..6);
+            let rows: Vec<_> = (next..end).map(row).collect();
+            match rng.u8(..3) {
+                0 => drop(channel.append_rows(&rows, next..).await.unwrap()),
+                1 => drop(channel.append_batch(&batch(&rows), next..).await.unwrap()),
+                _ => {
+                    for (row, n) in rows.iter().zip(next..) {
+                        drop(channel.append_row(row, n).await.unwrap());
+                    }
+                }
+            }
+            sleep(Duration::from_millis(rng.u64(..700))).await;
+            next = end;
+        }
+        channel.wait_for_commit().await.unwrap();
+        let landed = world.landed_rows();
+        assert!(landed == (0..next).map(row).collect::<Vec<_>>(), "{seed}");
+        assert_eq!(client.memory_in_use(), 0, "{seed}");
+    }
 }
 
 /// An append that waits for memory holds none, so the largest unit enters however much other channels hold.

@@ -147,6 +147,18 @@ pub(crate) struct Frame {
 }
 
 impl<P> Batch<P> {
+    /// A batch without units. `now` is the time of its first append.
+    pub(crate) fn new(payload: P, charge: Charge, now: Instant, epoch_ms: u64) -> Self {
+        Self {
+            payload,
+            units: Vec::new(),
+            charge,
+            position: 0,
+            first_append: now,
+            first_append_ms: epoch_ms,
+        }
+    }
+
     pub(crate) fn rows(&self) -> u64 {
         self.units.iter().map(|u| u.rows).sum()
     }
@@ -179,18 +191,6 @@ impl<P> Batch<P> {
 }
 
 impl RawBatch {
-    /// An empty batch whose rows go into `buffer`. `now` is the time of its first append.
-    pub(crate) fn new(buffer: Vec<u8>, charge: Charge, now: Instant, epoch_ms: u64) -> Self {
-        Self {
-            payload: buffer,
-            units: Vec::new(),
-            charge,
-            position: 0,
-            first_append: now,
-            first_append_ms: epoch_ms,
-        }
-    }
-
     /// Whether `next` only extends the last unit.
     pub(crate) fn continues_in(&self, next: &Unit) -> bool {
         self.units

@@ -132,14 +132,18 @@ impl Core {
         };
         let ready = std::mem::take(&mut self.ready).into_iter();
         let raw = std::mem::take(&mut self.raw).into_iter();
+        let raw = raw.map(|batch| (batch.position, batch.range(RowState::Appended)));
+        let units = std::mem::take(&mut self.sealed_units).into_iter();
+        let units = units.map(|batch| (batch.position, batch.range(RowState::Sealed)));
+        let mut queued: Vec<_> = raw.chain(units).collect();
+        queued.sort_by_key(|(position, _)| *position);
+        let open = self.open.take();
         let ranges = (unsent.iter().map(|batch| batch.range(RowState::Sealed)))
             .chain(split)
             .chain(ready.map(|batch| batch.range(RowState::Sealed)))
             .chain(sealing)
-            .chain(
-                raw.chain(self.open.take())
-                    .map(|batch| batch.range(RowState::Appended)),
-            );
+            .chain(queued.into_iter().map(|(_, range)| range))
+            .chain(open.iter().map(|batch| batch.range(RowState::Appended)));
         for range in ranges {
             push_range(&mut self.lost, range);
         }

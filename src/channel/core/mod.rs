@@ -131,6 +131,8 @@ pub(crate) struct Core {
     accepted: u64,
     open: Option<RawBatch>,
     raw: VecDeque<RawBatch>,
+    /// Units that their append has compressed, until everything before them is compressed too.
+    sealed_units: VecDeque<SealedBatch>,
     /// The uncompressed size of the last batch that was sealed.
     last_raw_len: usize,
     /// What the driver is compressing.
@@ -202,6 +204,7 @@ impl Core {
             accepted: 0,
             open: None,
             raw: VecDeque::new(),
+            sealed_units: VecDeque::new(),
             last_raw_len: 0,
             compressing: None,
             ready: VecDeque::new(),
@@ -358,6 +361,34 @@ impl Core {
             position: self.appended,
             wake,
         })
+    }
+
+    /// Appends a unit that is compressed already: `batch` is without its unit, which is the one in `units`. Returns the position of
+    /// the last row, or `None` if there is no memory for it now. Otherwise as [`append`](Self::append).
+    pub(crate) fn append_sealed(
+        &mut self,
+        mut batch: SealedBatch,
+        units: &mut Vec<Unit>,
+        credit: &mut Charge,
+    ) -> Result<Option<u64>> {
+        if let Some(error) = self.refusal() {
+            return Err(error);
+        }
+        self.tokens.check(units, self.ledger.watermark())?;
+        let cost = cost(batch.payload.body.len(), units);
+        if !credit.try_cover(cost) {
+            return Ok(None);
+        }
+        self.seal_open();
+        for unit in units.drain(..) {
+            self.appended += unit.rows;
+            self.tokens.note(&unit);
+            batch.units.push(unit);
+        }
+        batch.position = self.appended;
+        credit.hand_to(&mut batch.charge, cost);
+        self.sealed_units.push_back(batch);
+        Ok(Some(self.appended))
     }
 
     /// The uncompressed size at which a batch is expected to fill a request.

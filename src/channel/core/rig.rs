@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::batch::{RawBatch, Unit, UnitTokens, seal};
+use super::batch::{Frame, RawBatch, SealedBatch, Unit, UnitTokens, seal};
 use super::ledger::REPLICA_LAG;
 use super::replay::{Opened, Reopen};
 use super::schedule::Action;
@@ -103,6 +103,29 @@ impl Rig {
                 &mut charge,
             )
             .unwrap();
+    }
+
+    /// Appends a row that is compressed already.
+    pub(super) fn append_sealed(&mut self, token: i64) {
+        let row = b"{}\n";
+        let unit = Unit {
+            tokens: UnitTokens::Run {
+                first: i128::from(token),
+            },
+            rows: 1,
+            len: row.len(),
+        };
+        let frame = Frame {
+            body: Compressor::new(1).unwrap().compress(row).unwrap(),
+            uncompressed_len: row.len(),
+        };
+        let batch = SealedBatch::new(frame, self.share.nothing(), self.now, 0);
+        let mut charge = self.share.nothing();
+        self.core
+            .append_sealed(batch, &mut vec![unit], &mut charge)
+            .unwrap()
+            .expect("there is memory");
+        assert_eq!(charge.bytes(), 0, "the charge is the batch's");
     }
 
     /// Appends rows numbered from `first` and seals them.

@@ -60,6 +60,7 @@ impl Core {
             self.end_drained(now);
             return Action::Stop;
         }
+        self.queue_sealed_units();
         let full = self.full_at();
         // While an older batch waits, the open batch stays open, so that its request gets more rows.
         let is_next = self.raw.is_empty() && self.ready.is_empty() && self.compressing.is_none();
@@ -93,6 +94,18 @@ impl Core {
     fn is_drained(&self, now: Instant) -> bool {
         self.drain_until
             .is_some_and(|until| now >= until || self.counts.committed() == self.appended)
+    }
+
+    /// Queues the units that are compressed already and have nothing before them that is not.
+    fn queue_sealed_units(&mut self) {
+        if self.compressing.is_some() {
+            return;
+        }
+        let first_raw = self.raw.front().map_or(u64::MAX, |batch| batch.position);
+        let is_next = |unit: &SealedBatch| unit.position < first_raw;
+        while self.sealed_units.front().is_some_and(is_next) {
+            self.ready.extend(self.sealed_units.pop_front());
+        }
     }
 
     fn next_compression(&mut self) -> Option<Action> {

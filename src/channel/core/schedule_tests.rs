@@ -36,6 +36,57 @@ fn no_batch_overtakes_one_that_is_to_be_cut() {
 }
 
 #[test]
+fn a_unit_that_is_compressed_already_keeps_its_place() {
+    let mut rig = Rig::new();
+    rig.append(10, 2);
+    rig.append_sealed(12);
+    rig.append_sealed(13);
+    rig.append(14, 1);
+    let before = rig.compression();
+    assert!(rig.waits(), "nothing overtakes what is being compressed");
+    rig.compress(before);
+    assert_eq!(sent(&mut rig), (10.into(), 11.into()));
+    rig.append_sealed(15);
+    let between = rig.compression();
+    rig.accepted();
+    for token in [12, 13] {
+        assert_eq!(sent(&mut rig), (token.into(), token.into()));
+        rig.accepted();
+    }
+    assert!(rig.waits(), "nothing overtakes what is being compressed");
+    rig.compress(between);
+    for token in [14, 15] {
+        assert_eq!(sent(&mut rig), (token.into(), token.into()));
+        rig.accepted();
+    }
+    assert!(rig.waits());
+    assert_eq!(rig.core.progress().accepted, 6);
+    assert_eq!(rig.charged(), 0);
+    rig.append_sealed(16);
+    assert_eq!(
+        sent(&mut rig),
+        (16.into(), 16.into()),
+        "there is nothing before it"
+    );
+}
+
+#[test]
+fn the_report_has_units_that_are_compressed_already_in_their_order() {
+    let mut rig = Rig::new();
+    rig.append(10, 2);
+    rig.append_sealed(12);
+    rig.append(13, 1);
+    let why = Error::new(ErrorKind::Refused, "no");
+    let cause = InvalidationCause::Rejected;
+    rig.core.invalidate(rig.now, cause, why);
+    let ranges = rig.core.report().uncommitted;
+    let ranges: Vec<_> = ranges.iter().map(|r| (r.state, r.rows)).collect();
+    let appended = |rows| (RowState::Appended, rows);
+    assert_eq!(ranges, [appended(2), (RowState::Sealed, 1), appended(1)]);
+    assert_eq!(rig.charged(), 0);
+}
+
+#[test]
 fn a_batch_is_cut_when_its_turn_comes() {
     let mut rig = Rig::new();
     rig.send(10, 4);
