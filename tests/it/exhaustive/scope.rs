@@ -157,6 +157,7 @@ fn server(replay: ReplayedToken) -> ServerPlan {
 
 fn process(recovery: Recovery) -> ProcessPlan {
     ProcessPlan {
+        request_bytes: 4 << 20,
         recovery,
         budget: 64 << 20,
         lag_ms: 0,

@@ -7,7 +7,8 @@ use snowpipe_streaming::Recovery;
 use snowpipe_streaming::answers::{Answers, OversizedBody, POINTS};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 
-use super::outage::{FailureMode, Outage, Part};
+use super::content::LONGEST_CONTENT;
+use super::outage::{Outage, Part};
 use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
 use super::source_outage::{Call, SourceOutage};
 
@@ -196,7 +197,26 @@ pub fn draw(seed: u64) -> Plan {
     for channel in plan.channels.iter_mut().filter(|c| !c.is_tracked()) {
         channel.senders = *pick(rng, &[0, 0, 2, 5]);
     }
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x006c_6f6e_6765_7374);
+    if rng.u8(..16) == 0 {
+        let channel = rng.usize(..plan.channels.len());
+        long_rows(&mut plan, channel);
+    }
     plan
+}
+
+/// Some rows of a channel are so long that they may not fit into a request: they are compressed before they are appended.
+fn long_rows(plan: &mut Plan, channel: usize) {
+    for process in &mut plan.processes {
+        process.budget = 64 << 20;
+        process.request_bytes = 128 << 10;
+    }
+    let channel = &mut plan.channels[channel];
+    channel.row_bytes = LONGEST_CONTENT;
+    // Of so many rows that share a token, one is long.
+    channel.chunk = channel.chunk.min(3);
+    let server = &mut plan.server;
+    server.request_bytes = server.request_bytes.map(|most| most.max(100_000));
 }
 
 /// Adds rare offsets and names, and temporary failures of sources.
@@ -331,6 +351,7 @@ fn process(rng: &mut fastrand::Rng) -> ProcessPlan {
     ProcessPlan {
         recovery: *pick(rng, &[Recovery::Surface, Recovery::Replay]),
         budget: *pick(rng, &[256 << 10, 256 << 10, 64 << 20]),
+        request_bytes: 4 << 20,
         lag_ms: *pick(rng, &[0, 100, 1_000, 5_000]),
         attempt_s: rng.u64(5..=60),
         retry_s: rng.u64(30..=300),

@@ -50,6 +50,8 @@ pub struct ServerPlan {
 pub struct ProcessPlan {
     pub recovery: Recovery,
     pub budget: usize,
+    /// The largest request that the client sends.
+    pub request_bytes: usize,
     pub lag_ms: u64,
     pub attempt_s: u64,
     pub retry_s: u64,

@@ -409,6 +409,7 @@ async fn connect(
                 .offload_threshold(usize::MAX)
                 .recovery(plan.recovery)
                 .memory_budget(plan.budget)
+                .max_request_bytes(plan.request_bytes)
                 .max_client_lag(Duration::from_millis(plan.lag_ms))
                 .attempt_timeout(seconds(plan.attempt_s))
                 .retry_for(seconds(plan.retry_s))
