@@ -22,7 +22,8 @@ pub type Request = ::http::Request<Bytes>;
 /// A response with its whole body. A status other than 200 is not an error at this layer.
 pub type Response = ::http::Response<Bytes>;
 
-/// Sends an HTTP request and returns the response. One call is one attempt: no retries, no redirects.
+/// Sends an HTTP request and returns the response. One call is one attempt: no retries, no redirects. An HTTP library that repeated
+/// elastic appends by itself put each row into the table 40 times (observed: Ignition field lab).
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Sends `request` and waits for the whole response. The caller sets the deadline and drops the future when it passes.
