@@ -170,13 +170,21 @@ impl<S: Source> Flow<'_, S> {
         let may_be_late =
             seen.is_some() && committed.as_ref() > known && shard.channel.counts_rows();
         let late_until = opened.filter(|_| may_be_late).map(|at| at + TO_BE_COUNTED);
+        let policy = self.options.own_rows;
         let counted = async {
             if let Some(until) = late_until {
                 sleep_until(until).await;
+                // Unlike a status, the answer to an open is never from a lagging replica.
+                shard.channel.reopen_with(policy).await?;
             }
             shard.channel.earlier_rows_are_counted().await;
+            Ok::<_, Error>(())
         };
-        self.source.shutdown.interrupting(counted).await?;
+        self.source.shutdown.interrupting(counted).await??;
+        let committed = match late_until {
+            Some(_) => shard.channel.resume_after()?,
+            None => committed,
+        };
         let status = shard.channel.status_after_open();
         let status = self.source.shutdown.interrupting(status).await??;
         let counter = Counter::new(&shard.channel, &status);

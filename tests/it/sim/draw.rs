@@ -8,7 +8,7 @@ use snowpipe_streaming::answers::{Answers, OversizedBody, POINTS};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 
 use super::content::LONGEST_CONTENT;
-use super::outage::{Outage, Part};
+use super::outage::{FailureMode, Outage, Part};
 use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
 use super::source_outage::{Call, SourceOutage};
 
