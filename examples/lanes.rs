@@ -100,11 +100,8 @@ async fn main() -> anyhow::Result<()> {
         ensure!(before < n, "sensor {sensor}: {n:?} came after {before:?}");
     }
     ensure!(rows.len() as u64 == READINGS, "{} rows landed", rows.len());
-    let megabytes = rows
-        .iter()
-        .map(|row| row.to_string().len() + 1)
-        .sum::<usize>() as f64
-        / 1e6;
+    let bytes: usize = rows.iter().map(|row| row.to_string().len() + 1).sum();
+    let megabytes = f64::from(u32::try_from(bytes)?) / 1e6;
     println!(
         "{} readings of {SENSORS} sensors over {LANES} lanes, each sensor in order: {:.0} MB in {took:.1} s, {:.0} MB/s",
         report.rows_committed,

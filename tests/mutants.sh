@@ -622,8 +622,8 @@ DIFF
 
 mutant "an append waits for what it holds itself" src/channel/staging.rs <<'DIFF'
 -        self.credit.shrink_to(0);
--        self.len() + self.overhead
-+        self.len() + self.overhead - self.credit.bytes()
+-        self.frame.as_ref().map_or(self.len(), Bytes::len) + self.overhead
++        self.frame.as_ref().map_or(self.len(), Bytes::len) + self.overhead - self.credit.bytes()
 DIFF
 
 mutant "a server shortens the delay before a retry" src/base/retry.rs <<'DIFF'
@@ -742,8 +742,10 @@ mutant "give up a partition for good that could be tried again" src/ingest/group
 DIFF
 
 mutant "leave the engine before the partitions are drained" src/ingest/group/member.rs <<'DIFF'
--                    self.stop.send_replace(true);
-+                    self.stop.send_replace(true);
+-                    self.stop
+-                        .change(|is_stopped| !std::mem::replace(is_stopped, true));
++                    self.stop
++                        .change(|is_stopped| !std::mem::replace(is_stopped, true));
 +                    self.engine.leave().await;
 DIFF
 

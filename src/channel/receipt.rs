@@ -79,9 +79,9 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::RowsRejected`] if the server rejected rows in a window that overlaps with these rows.
-    ///   [`is_committed`](Error::is_committed) is true, and the channel can still be used.
-    /// - The reason if the channel was invalidated. [`is_ambiguous`](Error::is_ambiguous) says whether the rows may be in the
+    /// - [`ErrorKind::RowsRejected`](crate::ErrorKind::RowsRejected) if the server rejected rows in a window that overlaps with these rows.
+    ///   [`is_committed`](crate::Error::is_committed) is true, and the channel can still be used.
+    /// - The reason if the channel was invalidated. [`is_ambiguous`](crate::Error::is_ambiguous) says whether the rows may be in the
     ///   table nevertheless.
     pub async fn committed(&self) -> Result<()> {
         let (from, position) = (self.from, self.position);
@@ -163,8 +163,8 @@ impl Commits {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Invalidated`]: the channel may be reopened.
-    /// - [`ErrorKind::ChannelClosed`], [`ErrorKind::ClientClosed`]: no further commit will come.
+    /// - [`ErrorKind::Invalidated`](crate::ErrorKind::Invalidated): the channel may be reopened.
+    /// - [`ErrorKind::ChannelClosed`](crate::ErrorKind::ChannelClosed), [`ErrorKind::ClientClosed`](crate::ErrorKind::ClientClosed): no further commit will come.
     pub async fn changed(&mut self) -> Result<OffsetToken> {
         loop {
             let latest = Arc::clone(&self.latest.value().shared);

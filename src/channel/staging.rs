@@ -190,7 +190,7 @@ impl Staging {
     pub(super) fn check_row(&self, row: &[u8]) -> Result<()> {
         unit::check_len(row, &self.context.options)?;
         if row.len() > self.always_fits() {
-            self.compress_now(row, &[0..row.len()])?;
+            self.compress_now(row, std::slice::from_ref(&(0..row.len())))?;
         }
         Ok(())
     }

@@ -171,7 +171,7 @@ impl<S: Source> Flow<'_, S> {
             seen.is_some() && committed.as_ref() > known && shard.channel.counts_rows();
         let late_until = opened.filter(|_| may_be_late).map(|at| at + TO_BE_COUNTED);
         let policy = self.options.own_rows;
-        let counted = async {
+        let earlier = async {
             if let Some(until) = late_until {
                 sleep_until(until).await;
                 // Unlike a status, the answer to an open is never from a lagging replica.
@@ -180,7 +180,7 @@ impl<S: Source> Flow<'_, S> {
             shard.channel.earlier_rows_are_counted().await;
             Ok::<_, Error>(())
         };
-        self.source.shutdown.interrupting(counted).await??;
+        self.source.shutdown.interrupting(earlier).await??;
         let committed = match late_until {
             Some(_) => shard.channel.resume_after()?,
             None => committed,

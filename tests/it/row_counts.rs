@@ -213,9 +213,10 @@ async fn counters_that_never_move_are_ignored() {
     let first = start.elapsed();
     let bounds = Duration::from_secs(30)..Duration::from_secs(35);
     assert!(bounds.contains(&first), "{first:?}");
+    let start = Instant::now();
     let receipt = channel.append_row(&row(1), 1).await.unwrap();
     receipt.committed().await.unwrap();
-    assert!(start.elapsed() - first < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test(start_paused = true)]

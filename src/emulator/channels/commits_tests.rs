@@ -296,7 +296,7 @@ fn a_commit_of_many_rows_keeps_their_order_and_counts_them() {
     );
 }
 
-/// Observed of a role that sees nothing: redpanda-data/connect, streaming_pipe_scope_probe_it_test.go.
+/// Observed of a role that sees nothing: redpanda-data/connect, `streaming_pipe_scope_probe_it_test.go`.
 #[test]
 #[cfg(feature = "emulator-server")]
 fn an_unknown_database_is_named_by_the_code() {

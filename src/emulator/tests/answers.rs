@@ -67,42 +67,8 @@ fn seen(client: &mut Client, key: &str) -> String {
                 _ => "gap",
             }
         }
-        "wire.superseded_token" => {
-            client.open("c");
-            client.open("c");
-            let (status, answer) = client.try_append("c", "0_1", "1", "{\"n\":1}\n");
-            let next = answer
-                .get("next_continuation_token")
-                .and_then(Value::as_str);
-            match (status, next) {
-                (400, _) => "stale",
-                (409, _) => "conflict",
-                (_, Some("1_1")) => "drop_with_owners_token",
-                (_, Some("0_2")) => "drop_with_old_token",
-                other => panic!("{other:?}"),
-            }
-        }
-        "wire.row_counters" => {
-            client.open("c");
-            client.append("c", "0_1", "1", "{\"n\":1}\n[]\n");
-            client.pass(1_000);
-            let counts = |client: &Client| {
-                let status = bulk(client);
-                let rejected = [&status["rows_error_count"], &status["rows_errors"]];
-                let rejected = rejected.into_iter().find_map(Value::as_u64);
-                assert_eq!(status["last_committed_offset_token"], "1");
-                (status["rows_inserted"].as_u64(), rejected)
-            };
-            match counts(client) {
-                (Some(1), Some(1)) => "at_once",
-                none => {
-                    assert_eq!(none, (Some(0), Some(0)));
-                    client.pass(4_000);
-                    assert_eq!(counts(client), (Some(1), Some(1)));
-                    "late"
-                }
-            }
-        }
+        "wire.superseded_token" => superseded_token(client),
+        "wire.row_counters" => row_counters(client),
         "wire.max_body" | "wire.oversized_body" => {
             client.open("c");
             let long = |length: usize| format!("{{\"n\":\"{}\"}}\n", "x".repeat(length - 9));
@@ -161,6 +127,46 @@ fn of_channels(client: &Client, key: &str) -> &'static str {
             }
         }
         other => panic!("no client looks at {other}"),
+    }
+}
+
+/// An append with a token from before another open.
+fn superseded_token(client: &Client) -> &'static str {
+    client.open("c");
+    client.open("c");
+    let (status, answer) = client.try_append("c", "0_1", "1", "{\"n\":1}\n");
+    let next = answer
+        .get("next_continuation_token")
+        .and_then(Value::as_str);
+    match (status, next) {
+        (400, _) => "stale",
+        (409, _) => "conflict",
+        (_, Some("1_1")) => "drop_with_owners_token",
+        (_, Some("0_2")) => "drop_with_old_token",
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A status right after a commit, and four seconds later.
+fn row_counters(client: &mut Client) -> &'static str {
+    client.open("c");
+    client.append("c", "0_1", "1", "{\"n\":1}\n[]\n");
+    client.pass(1_000);
+    let counts = |client: &Client| {
+        let status = bulk(client);
+        let rejected = [&status["rows_error_count"], &status["rows_errors"]];
+        let rejected = rejected.into_iter().find_map(Value::as_u64);
+        assert_eq!(status["last_committed_offset_token"], "1");
+        (status["rows_inserted"].as_u64(), rejected)
+    };
+    match counts(client) {
+        (Some(1), Some(1)) => "at_once",
+        none => {
+            assert_eq!(none, (Some(0), Some(0)));
+            client.pass(4_000);
+            assert_eq!(counts(client), (Some(1), Some(1)));
+            "late"
+        }
     }
 }
 
