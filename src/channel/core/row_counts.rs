@@ -82,12 +82,14 @@ impl RowCounts {
         count: Option<u64>,
         token: Option<OffsetToken>,
     ) -> Self {
+        let evidence = count.map_or(CommitEvidence::Token, |_| evidence);
+        let may_be_late = token.is_some() && evidence == CommitEvidence::RowCounts;
         Self {
-            evidence: count.map_or(CommitEvidence::Token, |_| evidence),
+            evidence,
             others: count.unwrap_or(0),
             counted: count.unwrap_or(0),
             has_moved: false,
-            earlier_until: token.is_some().then(|| now + COUNTED_AFTER),
+            earlier_until: may_be_late.then(|| now + COUNTED_AFTER),
             is_exceeded: false,
             uncounted: VecDeque::new(),
             committed: 0,
