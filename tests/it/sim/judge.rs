@@ -144,9 +144,9 @@ pub fn invalidation(record: &SourceRecord, process: &ClientProcess, error: &Erro
 }
 
 /// How long a commit may take to become known. A server that limits the channels of a status call needs several calls, and
-/// refuses longer ones until the client has learned the limit.
+/// refuses longer ones until the client has learned the limit. Each call waits for calls of clients that end its token.
 fn commit_known_within(plan: &Plan) -> Duration {
-    let latency = Duration::from_millis(plan.server.latency_ms);
+    let latency = Duration::from_millis(plan.server.latency_ms) * (1 + plan.calls_of_others());
     let calls = plan.server.status_names.map_or(0, |names| {
         let calls = plan.channels.len().div_ceil(names);
         2 * calls + calls.ilog2() as usize

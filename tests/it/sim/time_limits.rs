@@ -91,18 +91,17 @@ impl Plan {
         channels.max().unwrap_or_default() + rests.max().unwrap_or_default()
     }
 
-    /// How many times longer a call takes if the clients end each other's tokens. Between the calls of two clients there is always
-    /// an exchange, whose token the second one must hold until its call arrives: as long as a call takes, during which no other
-    /// client can make one. A client that does so for one call of each of the others takes a turn of so many calls. Clients that
-    /// do not know of each other waste up to as much again with exchanges that come too early and with pauses.
-    fn token_turns(&self) -> u32 {
+    /// How many calls of other clients a call waits for, because the clients end each other's tokens. Between the calls of two
+    /// clients there is always an exchange, and its token has to live until the call arrives: as long as a call takes, in which no
+    /// other client can make one. A refused call goes before each exchange, so that two clients need three calls' time for one call.
+    pub fn calls_of_others(&self) -> u32 {
         let rivals: usize = (0..self.channels.len())
             .map(|channel| self.rivals(channel).count())
             .sum();
         let clients = u32::try_from(self.processes.len() + rivals).unwrap();
         match self.server.answers.wire.earlier_token {
-            EarlierToken::Dies if clients > 1 => 2 * clients,
-            _ => 1,
+            EarlierToken::Dies => 2 * (clients - 1),
+            _ => 0,
         }
     }
 
@@ -111,7 +110,8 @@ impl Plan {
         let (server, process) = (&self.server, &self.processes[channel.process]);
         let millis = Duration::from_millis;
         // A request and its answer, with the wait for the rate limit.
-        let mut call = millis(2 * server.latency_ms) * self.token_turns();
+        let mut call = millis(2 * server.latency_ms);
+        let others = call * self.calls_of_others();
         if let Some(per_second) = server.requests_per_second {
             let channels = u32::try_from(self.channels.len()).unwrap();
             call += s(2) * channels / u32::try_from(per_second).unwrap();
@@ -122,7 +122,7 @@ impl Plan {
         let rivals = (0..self.channels.len()).map(|channel| self.rivals(channel).count());
         let rivals = rivals.max().unwrap_or_default();
         let appends = call * u32::try_from(rows).unwrap() * u32::try_from(1 + rivals).unwrap();
-        let waits = (commit + 2 * call + KNOWN) * u32::try_from(ops + 1).unwrap();
+        let waits = (commit + 2 * call + 2 * others + KNOWN) * u32::try_from(ops + 1).unwrap();
         // Rows sent before the last fault may be lost, which is noticed when commits stall. A channel that is closed or
         // dropped with rows in flight is released when these are committed.
         let is_left = |(_, op): &&(u64, Op)| op.ends_session();
@@ -140,6 +140,6 @@ impl Plan {
             }
             _ => 0,
         };
-        appends + waits + holds + call * asks
+        appends + waits + holds + (call + others) * asks
     }
 }
