@@ -1,5 +1,5 @@
-//! Who may talk to the server: key-pair JWTs, access tokens and the like on the account's endpoints, scoped tokens on all
-//! others. The token of a workload identity is for both.
+//! Who may talk to the server: key-pair JWTs, access tokens and the like on the account's endpoints, exchanged tokens on all
+//! others. The token of a workload identity is for both, and so is an exchanged token whose scope names no host.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::exchanged::{Exchanged, Form, Token, invalid_token};
 use super::keys::PublicKey;
 use super::oauth::{Access, OAuth};
 use super::token_signer::{TokenSigner, decoded};
@@ -25,9 +26,6 @@ const JWT_LIFE_MS: u64 = 60 * 60 * 1000;
 
 /// A claim above this is in milliseconds, as the official SDK writes it; at or below it is in seconds.
 const SECONDS_END: u64 = 100_000_000_000;
-
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// The token type of a JWT.
 const KEYPAIR_JWT: &[u8] = b"KEYPAIR_JWT";
@@ -53,7 +51,7 @@ pub(crate) struct Primary {
     role: Option<String>,
 }
 
-/// What is registered, and the scoped tokens given out.
+/// What is registered, and the exchanged tokens given out.
 #[derive(Debug)]
 pub(crate) struct Login {
     account: String,
@@ -62,14 +60,8 @@ pub(crate) struct Login {
     tokens: BTreeMap<String, Primary>,
     oauth: OAuth,
     ingest_host: String,
-    token_life: Duration,
     signer: TokenSigner,
-    /// The `exp` of the youngest token: each is later than the one before, or a client that waits for a change spins.
-    last_exp: u64,
-    /// Tokens of an earlier generation are revoked.
-    generation: u64,
-    /// How many exchanges have ended the token of the one before, by the owner of the credential.
-    ended: BTreeMap<String, u64>,
+    exchanged: Exchanged,
 }
 
 #[derive(Deserialize)]
@@ -91,16 +83,6 @@ struct Ending {
     exp: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Scoped {
-    scope: String,
-    iat: u64,
-    exp: u64,
-    generation: u64,
-    owner: String,
-    ended: u64,
-}
-
 impl Login {
     pub(crate) fn new(
         account: &str,
@@ -114,11 +96,8 @@ impl Login {
             tokens: BTreeMap::new(),
             oauth,
             ingest_host: ingest_host.to_owned(),
-            token_life,
             signer: TokenSigner::new()?,
-            last_exp: 0,
-            generation: 0,
-            ended: BTreeMap::new(),
+            exchanged: Exchanged::new(token_life),
         })
     }
 
@@ -142,18 +121,25 @@ impl Login {
         self.oauth.authorize(&self.signer, headers, form, now_ms)
     }
 
-    /// Makes every scoped token given out so far useless.
+    /// Makes every exchanged token given out so far useless.
     pub(crate) fn revoke(&mut self) {
-        self.generation += 1;
+        self.exchanged.revoke();
     }
 
-    /// Checks the credential of a request to the account's endpoints.
-    pub(crate) fn check_primary(
+    /// Checks the token of a request to the account's endpoints: a credential, or an exchanged token whose scope names no host
+    /// (supabase/etl, crates/etl-destinations/src/snowflake/auth.rs).
+    pub(crate) fn check_account(
         &self,
         headers: &HeaderMap,
         now_ms: u64,
     ) -> std::result::Result<(), Refusal> {
-        self.primary(headers, now_ms).map(drop)
+        let Some(token) = self.token(headers) else {
+            return self.primary(headers, now_ms).map(drop);
+        };
+        if token.has_host() {
+            return Err(invalid_jwt("it is a token for the ingest host alone"));
+        }
+        self.exchanged.check(&token, now_ms)
     }
 
     /// The credential of a request to the account's endpoints.
@@ -299,117 +285,57 @@ impl Login {
         Ok(user.to_owned())
     }
 
-    /// Exchanges a checked primary credential for a scoped token.
+    /// Exchanges a credential for a token. A key-pair JWT may be the form's `assertion` instead of the bearer, and then there may be
+    /// no scope (supabase/etl, crates/etl-destinations/src/snowflake/auth.rs).
     pub(crate) fn exchange(
         &mut self,
-        primary: &Primary,
+        headers: &HeaderMap,
         form: &[u8],
         now_ms: u64,
         earlier: EarlierToken,
     ) -> std::result::Result<String, Refusal> {
-        let (mut grant_type, mut scope, mut subject_type) = (None, None, None);
-        for (name, value) in url::form_urlencoded::parse(form) {
-            match &*name {
-                "grant_type" => grant_type = Some(value.into_owned()),
-                "scope" => scope = Some(value.into_owned()),
-                "subject_token_type" => subject_type = Some(value.into_owned()),
-                _ => {}
-            }
-        }
-        // As observed of the official SDK 1.9.1.
-        let (grant, subject) = match primary.kind {
-            Kind::KeyPair => (JWT_BEARER, None),
-            Kind::AccessToken => (
-                TOKEN_EXCHANGE,
-                Some("urn:ietf:params:oauth:token-type:access_token"),
-            ),
-            Kind::ProgrammaticAccessToken => (TOKEN_EXCHANGE, Some("programmatic_access_token")),
-            Kind::WorkloadIdentity => {
-                return Err(Refusal::malformed(
-                    "The emulator does not exchange the token of a workload identity, because no document says how Snowflake does: send it to the ingest host as it is.",
-                ));
-            }
+        let form = Form::read(form);
+        let asserted = form.assertion.as_deref();
+        let asserted = asserted.filter(|_| !headers.contains_key(AUTHORIZATION));
+        let primary = match asserted {
+            Some(jwt) => self.credential(jwt, true, now_ms)?,
+            None => self.primary(headers, now_ms)?,
         };
-        if grant_type.as_deref() != Some(grant) {
-            return Err(Refusal::malformed(format!(
-                "The grant_type is not {grant}, which goes with this kind of credential."
-            )));
+        if asserted.is_some() && primary.kind != Kind::KeyPair {
+            return Err(invalid_jwt("the assertion is none"));
         }
-        if let Some(subject) = subject
-            && subject_type.as_deref() != Some(subject)
-        {
-            return Err(Refusal::malformed(format!(
-                "The subject_token_type is not {subject}, which goes with this kind of credential."
-            )));
-        }
-        let scope = scope.unwrap_or_default();
-        let mut parts = scope.split_whitespace();
-        if parts.next() != Some(self.ingest_host.as_str()) {
-            let host = &self.ingest_host;
-            return Err(Refusal::malformed(format!(
-                "The scope does not begin with the ingest host {host}."
-            )));
-        }
-        for part in parts {
-            let Some(role) = part.strip_prefix("session:role:") else {
-                return Err(Refusal::malformed(format!(
-                    "The scope's {part:?} is not a role."
-                )));
-            };
-            if let Some(only) = &primary.role
-                && !only.eq_ignore_ascii_case(role)
-            {
-                return Err(Refusal::bad_request(
-                    "390186",
-                    format!("The credential is for the role {only:?} and not for {role:?}."),
-                ));
-            }
-        }
-
-        let now = now_ms / 1000;
-        let exp = now.saturating_add(self.token_life.as_secs());
-        self.last_exp = exp.max(self.last_exp.saturating_add(1));
-        if earlier == EarlierToken::Dies {
-            *self.ended.entry(primary.owner.clone()).or_default() += 1;
-        }
-        let claims = Scoped {
-            scope,
-            iat: now,
-            exp: self.last_exp,
-            generation: self.generation,
-            ended: self.ended_before(&primary.owner),
-            owner: primary.owner.clone(),
-        };
+        form.check(primary.kind, asserted.is_some())?;
+        form.check_scope(&self.ingest_host, primary.role.as_deref())?;
+        let (scope, owner) = (form.scope.unwrap_or_default(), primary.owner);
+        let claims = self.exchanged.issue(scope, owner, now_ms, earlier);
         self.signer.sign(&claims)
     }
 
-    fn ended_before(&self, owner: &str) -> u64 {
-        self.ended.get(owner).copied().unwrap_or_default()
-    }
-
-    /// Checks the token of a request to the ingest host: a scoped one, or that of a workload identity, as Snowflake's Openflow sends it
-    /// (`snowflakedb/snowflake-openflow-components`).
-    pub(crate) fn check_scoped(
+    /// Checks the token of a request about a pipe: an exchanged one, or that of a workload identity, as Snowflake's Openflow sends it
+    /// (`snowflakedb/snowflake-openflow-components`), or a programmatic access token as it is ("Authenticating Snowflake REST APIs
+    /// with Snowflake"). `takes_jwt`: a key-pair JWT as it is will do as well.
+    pub(crate) fn check_streaming(
         &self,
         headers: &HeaderMap,
         now_ms: u64,
+        takes_jwt: bool,
     ) -> std::result::Result<(), Refusal> {
+        if let Some(token) = self.token(headers) {
+            self.exchanged.check(&token, now_ms)?;
+            return token.check_role();
+        }
         let token = bearer(headers).ok_or_else(|| invalid_token("there is none"))?;
-        if token.starts_with("WIF.") {
-            return self.check_primary(headers, now_ms);
+        match self.primary(headers, now_ms).map(|primary| primary.kind) {
+            Ok(Kind::WorkloadIdentity | Kind::ProgrammaticAccessToken) => Ok(()),
+            Ok(Kind::KeyPair) if takes_jwt => Ok(()),
+            Err(refusal) if token.starts_with("WIF.") => Err(refusal),
+            _ => Err(invalid_token("it is not one of this server")),
         }
-        let claims: Scoped = self
-            .signer
-            .open(token)
-            .ok_or_else(|| invalid_token("it is not one of this server"))?;
-        let is_ended = claims.ended != self.ended_before(&claims.owner);
-        if claims.generation != self.generation || is_ended {
-            return Err(invalid_token("it was revoked"));
-        }
-        if claims.exp.saturating_mul(1000) <= now_ms {
-            return Err(invalid_token("it has expired"));
-        }
-        Ok(())
+    }
+
+    /// The bearer, if it is an exchanged token.
+    fn token(&self, headers: &HeaderMap) -> Option<Token> {
+        self.signer.open(bearer(headers)?)
     }
 }
 
@@ -479,14 +405,6 @@ fn invalid_workload(why: &str) -> Refusal {
         StatusCode::UNAUTHORIZED,
         "390303",
         format!("The token of the workload identity is invalid: {why}."),
-    )
-}
-
-fn invalid_token(why: &str) -> Refusal {
-    Refusal::new(
-        StatusCode::UNAUTHORIZED,
-        "390303",
-        format!("The scoped token is invalid: {why}."),
     )
 }
 

@@ -187,6 +187,8 @@ fn an_exchange_needs_the_grant_and_our_host() {
         (format!("{grant}&scope=127.0.0.1+session%3Arole%3AR"), 200),
         (format!("{grant}&scope=elsewhere"), 400),
         (format!("{grant}&scope=127.0.0.1+nonsense"), 400),
+        (format!("{grant}&scope=session%3Arole%3AR+127.0.0.1"), 400),
+        (format!("{grant}&scope="), 400),
         (grant.to_owned(), 400),
         ("scope=127.0.0.1".to_owned(), 400),
         (String::new(), 400),
@@ -204,10 +206,6 @@ fn the_ingest_host_takes_only_its_own_current_tokens() {
     let mut client = Client::of(settings().token_life(Duration::from_secs(600)));
     client.open("c");
     let good = client.token.clone();
-
-    client.token = jwt(START, START + 60);
-    let (status, answer) = client.try_open("c", "{}");
-    assert_eq!((status, code(&answer)), (401, "390303"));
 
     let elsewhere = Client::new();
     client.token = elsewhere.token;
@@ -299,4 +297,161 @@ fn an_exchange_ends_the_earlier_token_of_its_own_user_alone() {
     assert_eq!(opens(&client), 200);
     client.token = first;
     assert_eq!(opens(&client), 401);
+}
+
+/// A request with these headers.
+fn call(client: &Client, headers: &[(&str, &str)], to: (&str, &str), body: &str) -> (u16, String) {
+    let mut request = Request::builder()
+        .method(to.0)
+        .uri(format!("http://127.0.0.1{}", to.1))
+        .header("accept", "*/*");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Bytes::from(body.to_owned())).unwrap();
+    let answer = answered(client.emulator.handle(client.now, request));
+    (answer.status().as_u16(), text(&answer))
+}
+
+/// An exchange of the JWT in the form, without `Authorization`.
+fn assert_jwt(client: &Client, scope: &str) -> (u16, String) {
+    let jwt = jwt(START, START + 60);
+    let mut form =
+        format!("grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion={jwt}");
+    if !scope.is_empty() {
+        form += &format!("&scope={}", scope.replace(' ', "+"));
+    }
+    call(client, &[], ("POST", "/oauth/token"), &form)
+}
+
+const HOSTNAME: (&str, &str) = ("GET", "/v2/streaming/hostname");
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+/// supabase/etl, crates/etl-destinations/src/snowflake/auth.rs: the token is for both hosts, and has no type.
+#[test]
+fn an_assertion_without_a_scope_gives_a_token_for_both_hosts() {
+    let mut client = Client::new();
+    let (status, token) = assert_jwt(&client, "");
+    assert_eq!(status, 200, "{token}");
+    let headers = [("authorization", &*bearer(&token))];
+    assert_eq!(
+        call(&client, &headers, HOSTNAME, ""),
+        (200, "127.0.0.1".to_owned())
+    );
+    client.token.clone_from(&token);
+    let next = client.open("c");
+    client.append("c", &next, "1", "{\"n\":1}\n");
+    client.emulator.commit_now();
+    assert_eq!(client.committed("c"), "1");
+    #[cfg(feature = "emulator-server")]
+    {
+        let to = ("POST", "/api/v2/statements");
+        assert_eq!(
+            call(&client, &headers, to, r#"{"statement":"SELECT 1"}"#).0,
+            200
+        );
+        // A token for the ingest host is no credential of the account.
+        let (_, scoped) = assert_jwt(&client, "127.0.0.1");
+        let headers = [("authorization", &*bearer(&scoped))];
+        assert_eq!(
+            call(&client, &headers, to, r#"{"statement":"SELECT 1"}"#).0,
+            401
+        );
+        assert_eq!(call(&client, &headers, HOSTNAME, "").0, 401);
+    }
+    client.pass(3_600_000 + 2_000);
+    assert_eq!(call(&client, &headers, HOSTNAME, "").0, 401, "it has ended");
+}
+
+#[test]
+fn what_is_asserted_is_a_good_key_pair_jwt() {
+    let client = Client::of(settings().access_token("pat", None));
+    let grant = "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer";
+    let late = jwt(START - 60, START);
+    for assertion in ["pat", "no.j.wt", "", &late, &client.token] {
+        let form = format!("{grant}&assertion={assertion}");
+        let (status, answer) = call(&client, &[], ("POST", "/oauth/token"), &form);
+        assert_eq!(status, 401, "{assertion}: {answer}");
+    }
+    let good = jwt(START, START + 60);
+    let other_grant = format!("grant_type=client_credentials&assertion={good}");
+    assert_eq!(
+        call(&client, &[], ("POST", "/oauth/token"), &other_grant).0,
+        400
+    );
+    // The header counts, and with it there is a scope.
+    let headers = [("authorization", &*bearer(&good))];
+    let form = format!("{grant}&assertion={good}");
+    assert_eq!(
+        call(&client, &headers, ("POST", "/oauth/token"), &form).0,
+        400
+    );
+}
+
+/// redpanda-data/connect, streaming_pipe_scope_probe_it_test.go: each form works, and the role is enforced.
+#[test]
+fn a_scope_is_the_host_or_a_role_or_both() {
+    let client = Client::new();
+    let path = format!("{PIPES}/T-STREAMING:bulk-channel-status");
+    let body = r#"{"channel_names":["scope-probe"]}"#;
+    for (scope, status) in [
+        ("127.0.0.1", 200),
+        ("session:role:LOADER", 200),
+        ("127.0.0.1 session:role:LOADER", 200),
+        ("127.0.0.1 session:role:PUBLIC", 404),
+        ("session:role:public", 404),
+    ] {
+        let (minted, token) = assert_jwt(&client, scope);
+        assert_eq!(minted, 200, "{scope}: {token}");
+        let headers = [
+            ("authorization", &*bearer(&token)),
+            ("x-snowflake-authorization-token-type", "OAUTH"),
+        ];
+        let (seen, answer) = call(&client, &headers, ("POST", &path), body);
+        assert_eq!(seen, status, "{scope}: {answer}");
+        let is_refused = answer.contains("ERR_DATABASE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED")
+            && answer
+                .to_uppercase()
+                .contains("ROLE PUBLIC FAILED TO RETRIEVE PIPE");
+        assert_eq!(is_refused, status == 404, "{answer}");
+    }
+}
+
+/// littleK0i/SnowDDL, pull request 330, test PI004: the open, on the account host. redpanda-data/connect, streamingv2: the status.
+#[test]
+fn a_key_pair_jwt_opens_and_asks_as_it_is_but_sends_no_rows() {
+    let mut client = Client::new();
+    client.token = jwt(START, START + 60);
+    let body = r#"{"offset_token":null,"fail_on_uncommitted_rows":false}"#;
+    let path = format!("{PIPES}/T-STREAMING/channels/c");
+    let token = bearer(&client.token);
+    for kind in ["KEYPAIR_JWT", "OAUTH"] {
+        let headers = [
+            ("authorization", &*token),
+            ("x-snowflake-authorization-token-type", kind),
+        ];
+        let (status, answer) = call(&client, &headers, ("PUT", &path), body);
+        assert_eq!(status == 200, kind == "KEYPAIR_JWT", "{kind}: {answer}");
+    }
+    assert_eq!(client.status("c")["channel_status_code"], "SUCCESS");
+    let (status, answer) = client.try_append("c", "0_1", "1", "{}\n");
+    assert_eq!((status, code(&answer)), (401, "390303"));
+    client.token = jwt(START - 60, START);
+    assert_eq!(client.try_open("c", "{}").0, 401);
+}
+
+/// "Authenticating Snowflake REST APIs with Snowflake"; clients that run on accounts send it to the ingest host as it is.
+#[test]
+fn a_programmatic_access_token_streams_as_it_is() {
+    let mut client = Client::of(settings().access_token("pat", Some("LOADER")));
+    client.token = "pat".to_owned();
+    let next = client.open("c");
+    client.append("c", &next, "1", "{\"n\":1}\n");
+    client.emulator.commit_now();
+    assert_eq!(client.committed("c"), "1");
+    client.token = "pat2".to_owned();
+    assert_eq!(client.try_open("c", "{}").0, 401);
 }

@@ -1,5 +1,6 @@
 //! Logging in: keys, JWTs, OAuth, and the tokens that the emulator signs.
 
+mod exchanged;
 pub(crate) mod keys;
 pub(crate) mod login;
 #[cfg(test)]

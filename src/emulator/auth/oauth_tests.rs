@@ -201,7 +201,8 @@ fn a_credential_bound_to_a_role_works_under_no_other() {
         ("127.0.0.1", 200),
         ("127.0.0.1 session:role:loader", 200),
         ("127.0.0.1 session:role:BOSS", 400),
-        ("session:role:LOADER", 400),
+        ("session:role:LOADER", 200),
+        ("session:role:BOSS", 400),
         ("127.0.0.1 role:LOADER", 400),
     ] {
         let fields = [

@@ -69,7 +69,7 @@ impl State {
         if tables.peek().is_none() || tables.any(|table| table.database == asked) {
             Refusal::no_pipe()
         } else {
-            Refusal::no_database()
+            Refusal::no_database("of the token")
         }
     }
 

@@ -114,11 +114,14 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn no_database() -> Self {
+    /// What a role gets that cannot see the database, or everybody if there is none.
+    pub(crate) fn no_database(role: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "ERR_DATABASE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED",
-            "The database does not exist or is not authorized.",
+            format!(
+                "Role {role} failed to retrieve pipe: the database does not exist or is not authorized."
+            ),
         )
     }
 

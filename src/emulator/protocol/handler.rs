@@ -191,7 +191,7 @@ impl Handler {
         }
         match call.endpoint {
             Endpoint::Telemetry => {
-                self.login.check_primary(headers, now_ms)?;
+                self.login.check_account(headers, now_ms)?;
                 return Ok(telemetry::received());
             }
             Endpoint::Authorize => {
@@ -209,20 +209,21 @@ impl Handler {
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
-            let primary = self.login.primary(headers, now_ms)?;
             let answers = &self.state.rules.answers.wire;
             return Ok(if call.endpoint == Endpoint::Token {
-                let earlier = answers.earlier_token;
-                let token = self
-                    .login
-                    .exchange(&primary, request.body(), now_ms, earlier)?;
+                let (form, earlier) = (request.body(), answers.earlier_token);
+                let token = self.login.exchange(headers, form, now_ms, earlier)?;
                 text_answer(token, "token", answers.token_body)
             } else {
+                self.login.check_account(headers, now_ms)?;
                 let host = self.login.ingest_host().to_owned();
                 text_answer(host, "hostname", answers.hostname_body)
             });
         };
-        self.login.check_scoped(headers, now_ms)?;
+        // The account host opens channels with a key-pair JWT (littleK0i/SnowDDL, test PI004) and says how they are
+        // (redpanda-data/connect, streamingv2); the emulator has one address for both hosts.
+        let takes_jwt = matches!(call.endpoint, Endpoint::Open | Endpoint::Status);
+        self.login.check_streaming(headers, now_ms, takes_jwt)?;
         let pipe = match call.endpoint {
             Endpoint::Append => self.state.pipe_of_append(pipe, call.channels.first())?,
             _ => self.state.pipe(pipe)?,

@@ -67,8 +67,9 @@ pub(crate) fn check(call: &Call, request: &Request<Bytes>) -> Result<(), Refusal
         }
     }
     let headers = request.headers();
-    // OAuth does not ask for one, and there the official SDK has none.
-    if call.endpoint != Endpoint::Authorize && !headers.contains_key(USER_AGENT) {
+    // OAuth does not ask for one: there neither the official SDK nor supabase/etl has one.
+    let is_oauth = matches!(call.endpoint, Endpoint::Authorize | Endpoint::Token);
+    if !is_oauth && !headers.contains_key(USER_AGENT) {
         return Err(Refusal::malformed("The header User-Agent is missing."));
     }
     if request.body().is_empty() {

@@ -158,12 +158,12 @@ impl Access<'_> {
         self.handler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a request to the SQL API has a credential. The lock is given back before the statement runs.
+    /// Whether a request to the SQL API has a valid token. The lock is given back before the statement runs.
     pub(crate) fn admitted(&self, request: &Request<Bytes>) -> Result<(), Refusal> {
         let now_ms = epoch_millis(self.now);
         self.handler()
             .login
-            .check_primary(request.headers(), now_ms)
+            .check_account(request.headers(), now_ms)
     }
 }
 

@@ -134,13 +134,14 @@ proptest! {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
             // Blanks at the end are the header's, not the token's.
             let same = damaged.trim_end() == good;
-            prop_assert_eq!(login.check_primary(&headers, START_MS).is_ok(), same);
-            prop_assert!(login.check_scoped(&headers, START_MS).is_err());
+            prop_assert_eq!(login.check_account(&headers, START_MS).is_ok(), same);
+            prop_assert!(login.check_streaming(&headers, START_MS, false).is_err());
         }
         let value = http::HeaderValue::try_from(format!("Bearer {good}")).unwrap();
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-        let primary = login.primary(&headers, START_MS).unwrap();
-        let _ = login.exchange(&primary, form.as_bytes(), START_MS, EarlierToken::Lives);
+        for headers in [&headers, &HeaderMap::new()] {
+            let _ = login.exchange(headers, form.as_bytes(), START_MS, EarlierToken::Lives);
+        }
         let _ = login.authorize(&headers, form.as_bytes(), START_MS);
     }
 }
