@@ -8,6 +8,9 @@ use crate::config::Profile;
 use crate::config::authorization::Authorization;
 use crate::types::error::Result;
 
+/// Without a role in the scope the service works under the user's default one (redpanda-data/connect, streamingv2/token.go).
+pub(super) const NO_ROLE: &str = "no role given: the user's DEFAULT_ROLE is used";
+
 /// The credential of the profile.
 #[derive(Debug)]
 pub(super) struct Identity {
@@ -22,7 +25,7 @@ pub(super) fn profile(report: &mut Report, profile: Result<Profile>) -> Option<P
         Ok(profile) => {
             let role = match profile.role() {
                 Some(role) => format!("role {role}"),
-                None => "the user's default role".to_owned(),
+                None => NO_ROLE.to_owned(),
             };
             let text = format!(
                 "account {}, {}{role}, {}",
@@ -108,7 +111,7 @@ impl Identity {
             ),
             Authorization::ProgrammaticAccessToken(_) => (
                 "a programmatic access token",
-                "check in SHOW USER PROGRAMMATIC ACCESS TOKENS that the token is active and not expired, and that a network policy covers its user; if not, make a new one",
+                "check in SHOW USER PROGRAMMATIC ACCESS TOKENS that the token is active and not expired, and make a new one if not; its user needs a network policy: without one Snowflake takes no programmatic access token",
             ),
             Authorization::SpcsToken(_) => (
                 "a token in a file that another program renews",

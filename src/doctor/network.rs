@@ -27,13 +27,16 @@ struct Checks {
     tls: Check,
     /// The remedy if the name does not resolve.
     name_remedy: &'static str,
+    /// The remedy if the port does not answer.
+    port_remedy: &'static str,
 }
 
 const ACCOUNT: Checks = Checks {
     dns: Check::Dns,
     tcp: Check::Tcp,
     tls: Check::Tls,
-    name_remedy: "check account and url in the profile, and this machine's DNS; with private link, the host must be in your own DNS",
+    name_remedy: "check account and url in the profile, and this machine's DNS; Snowflake's host names have dashes instead of underscores; with private link, the host must be in your own DNS",
+    port_remedy: "check the port in the profile's url, and whether a firewall blocks this machine; if connections need a proxy, name it in HTTPS_PROXY",
 };
 
 const INGEST: Checks = Checks {
@@ -41,6 +44,8 @@ const INGEST: Checks = Checks {
     tcp: Check::IngestTcp,
     tls: Check::IngestTls,
     name_remedy: "the account names this host for streaming: make it resolvable in this machine's DNS; with private link, add it to your own DNS",
+    // Observed of accounts in AWS and Azure.
+    port_remedy: "allow this host in the firewall: it is another one than the account's, and SYSTEM$ALLOWLIST() does not list it; if connections need a proxy, name it in HTTPS_PROXY",
 };
 
 /// Checks whether the account host answers requests.
@@ -146,8 +151,7 @@ async fn connect(
         }
     }
     let text = format!("no connection to {}", failed.join(", "));
-    let remedy = "check the port in the profile's url, and whether a firewall blocks this machine; if connections need a proxy, name it in HTTPS_PROXY";
-    report.fail_as(checks.tcp, text, remedy);
+    report.fail_as(checks.tcp, text, checks.port_remedy);
     false
 }
 

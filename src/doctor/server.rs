@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-use super::identity::Identity;
+use super::identity::{Identity, NO_ROLE};
 use super::network;
 use super::options::Options;
 use super::report::{Check, Report};
@@ -131,7 +131,7 @@ impl<'a> Server<'a> {
                     Check::Role,
                     match role {
                         Some(role) => format!("the user may assume {role}"),
-                        None => "the user's default role, because the profile has none".to_owned(),
+                        None => NO_ROLE.to_owned(),
                     },
                 );
                 true
@@ -178,7 +178,9 @@ impl<'a> Server<'a> {
             );
             return true;
         };
-        if failure.error().kind() == ErrorKind::NotFound && default_of(pipe).is_some() {
+        let is_unseen = failure.code().is_some_and(is_of_place);
+        if failure.error().kind() == ErrorKind::NotFound && default_of(pipe).is_some() && !is_unseen
+        {
             // An open creates the pipe.
             let text = format!(
                 "{pipe} does not exist yet: Snowflake creates a table's default pipe when it is first used"
@@ -208,6 +210,15 @@ impl<'a> Server<'a> {
         {
             return Some(format!(
                 "drop unused channels, which SHOW CHANNELS IN PIPE {pipe} lists, or ask Snowflake to raise the limit"
+            ));
+        }
+        if failure.code().is_some_and(is_of_place) {
+            let under = match self.profile.role() {
+                Some(role) => format!("the role is {role}"),
+                None => NO_ROLE.to_owned(),
+            };
+            return Some(format!(
+                "{under}; check that it is the right one, and the names of database and schema, in the case in which Snowflake stores them; GRANT USAGE ON DATABASE {database} TO ROLE {role}; GRANT USAGE ON SCHEMA {database}.{schema} TO ROLE {role}"
             ));
         }
         match failure.error().http_status()? {
@@ -298,6 +309,11 @@ fn is_refusal(failure: &Failure) -> bool {
         failure,
         Failure::AccountRefused(_) | Failure::Answered { .. }
     )
+}
+
+/// Whether a code says that the database or schema is not there or not visible to the role.
+fn is_of_place(code: &str) -> bool {
+    code.starts_with("ERR_DATABASE_DOES") || code.starts_with("ERR_SCHEMA_DOES")
 }
 
 /// The table of a default pipe; `None` for other pipes.

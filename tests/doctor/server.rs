@@ -91,6 +91,25 @@ async fn a_pipe_or_table_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_role_that_sees_nothing() {
+    let world = World::new().await;
+    let elsewhere = PipePath::for_table("NOWHERE", "PUBLIC", "RIDE").expect("a name");
+    let code = "ERR_DATABASE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED";
+    for (profile, pipe, role) in [
+        (world.profile(), elsewhere, "the user's DEFAULT_ROLE"),
+        (
+            world.profile().with_role("PUBLIC"),
+            pipe(),
+            "the role is PUBLIC",
+        ),
+    ] {
+        let report = examine_with(profile, &pipe, Options::new().transport(transport())).await;
+        assert_found(&report, Check::Pipe, code, role);
+        assert_eq!(outcome(&report, Check::Channel), Outcome::Skipped);
+    }
+}
+
+#[tokio::test]
 async fn a_pipe_that_the_role_may_not_use() {
     let world = World::new().await;
     world
