@@ -249,3 +249,37 @@ fn what_needs_a_session_and_what_is_wrong_is_refused() {
     });
     assert_eq!(post(&client, "", &body).0, 422);
 }
+
+/// redpanda-data/connect, streaming_pipe_ithelper_test.go: both are private previews.
+#[test]
+fn a_pipe_with_a_join_or_a_condition_is_refused_with_the_codes_of_accounts() {
+    for (client, _dir) in clients() {
+        for (pipe, code, state) in [
+            (
+                "SELECT S.$1:id::NUMBER, D.B FROM STREAM S LEFT JOIN DB.S.U D ON D.A = S.$1:id::NUMBER",
+                "003001",
+                "42501",
+            ),
+            (
+                "SELECT $1:id::NUMBER, D.B FROM STREAM INNER JOIN DB.S.U D ON D.A = 1",
+                "003001",
+                "42501",
+            ),
+            (
+                "SELECT $1:id::NUMBER, $1:b FROM STREAM WHERE $1:id::NUMBER >= 2.00",
+                "002098",
+                "0A000",
+            ),
+        ] {
+            changed(&client, "CREATE OR REPLACE TABLE U (A NUMBER, B VARCHAR)");
+            let pipe = pipe.replace("STREAM", "TABLE(DATA_SOURCE(TYPE => 'STREAMING'))");
+            let statement = format!("CREATE PIPE DB.S.P AS COPY INTO DB.S.U FROM ({pipe})");
+            let (status, answer) = sql(&client, &statement);
+            assert_eq!(
+                (status, &answer["code"], &answer["sqlState"]),
+                (422, &json!(code), &json!(state)),
+                "{answer}"
+            );
+        }
+    }
+}

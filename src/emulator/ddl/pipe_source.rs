@@ -2,13 +2,19 @@
 
 use sqlparser::ast::{Expr, SelectItem};
 use sqlparser::dialect::SnowflakeDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::script::Cursor;
-use super::statements::DdlError;
+use super::statements::{DdlError, ErrorCode};
 use crate::emulator::catalog::coercion::DataType;
 use crate::types::answers::PipeWhere;
+
+/// What accounts answer to a join or a condition in a streaming pipe, which are private previews. redpanda-data/connect
+/// (streaming_pipe_ithelper_test.go) takes either code for either.
+const NO_JOIN: ErrorCode = ErrorCode("003001", "42501");
+const NO_CONDITION: ErrorCode = ErrorCode("002098", "0A000");
 
 /// Where a pipe takes its rows from.
 pub(super) enum Source {
@@ -54,6 +60,10 @@ pub(super) fn source(cursor: &mut Cursor<'_>, answer: PipeWhere) -> Result<Sourc
     cursor.until("FROM");
     cursor.expect_keyword("FROM")?;
     streaming(cursor)?;
+    if let Some(at) = join(cursor.clone()) {
+        let text = "JOIN is not supported in a streaming pipe: leave it out";
+        return Err(DdlError::at(at, text).with_code(NO_JOIN));
+    }
     let condition = condition(cursor, answer)?;
     if !cursor.token(&Token::RParen) {
         return Err(DdlError::at(
@@ -71,6 +81,13 @@ pub(super) fn source(cursor: &mut Cursor<'_>, answer: PipeWhere) -> Result<Sourc
     }
 }
 
+/// Where another source is joined, behind the first one.
+fn join(mut cursor: Cursor<'_>) -> Option<Location> {
+    let rest = cursor.until_closed();
+    let is_join = |token: &&TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::JOIN);
+    rest.iter().find(is_join).map(|token| token.span.start)
+}
+
 /// The condition of WHERE, which stands after the alias of the source.
 fn condition(cursor: &mut Cursor<'_>, answer: PipeWhere) -> Result<Option<Expr>, DdlError> {
     let mut at = cursor.at();
@@ -85,10 +102,8 @@ fn condition(cursor: &mut Cursor<'_>, answer: PipeWhere) -> Result<Option<Expr>,
         return Ok(None);
     }
     if answer == PipeWhere::Refuse {
-        return Err(DdlError::at(
-            at,
-            "WHERE is not supported in a streaming pipe: leave it out",
-        ));
+        let text = "WHERE is not supported in a streaming pipe: leave it out";
+        return Err(DdlError::at(at, text).with_code(NO_CONDITION));
     }
     let mut parser = parser(cursor.until_closed());
     let condition = parser.parse_expr();
