@@ -269,13 +269,30 @@ impl Service {
 
     /// Exchanges the credential for a token of the ingest host.
     pub(super) async fn exchange(&mut self) -> Result<Answer, Broken> {
+        self.exchange_for(None).await
+    }
+
+    /// The same for a token with this scope, if there is one.
+    pub(super) async fn exchange_for(&mut self, scope: Option<String>) -> Result<Answer, Broken> {
         let host = self.ingest_host().await?.host;
         let bearer = self.bearer().await?;
+        let mut form = self.credential.exchange_form(&bearer, &host);
+        if let Some(scope) = scope {
+            form.retain(|(name, _)| *name != "scope");
+            form.push(("scope", scope));
+        }
         let form = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(self.credential.exchange_form(&bearer, &host))
+            .extend_pairs(form)
             .finish();
         let request = Request::post("/oauth/token").body("application/x-www-form-urlencoded", form);
         self.account(&request).await
+    }
+
+    /// The scope of the credential's role, if it is exchanged and has one.
+    pub(super) fn role_scope(&self) -> Option<String> {
+        let role = self.credential.role()?;
+        let is_exchanged = self.credential.is_exchanged();
+        is_exchanged.then(|| format!("session:role:{role}"))
     }
 
     /// Reads a token from the answer to its exchange, for the requests that follow.

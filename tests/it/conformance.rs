@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::answers::{Answers, POINTS};
 use snowpipe_streaming::auth::WorkloadIdentityProvider;
 use snowpipe_streaming::conformance::{self, Options, Report, Soak};
@@ -15,6 +14,7 @@ use snowpipe_streaming::emulator::{
     Emulator, EmulatorBuilder, Endpoint, Fault, Limits, MemoryTransport,
 };
 use snowpipe_streaming::time::TokioClock;
+use snowpipe_streaming::{ErrorKind, Profile};
 
 const DATABASE: &str = "SANDBOX";
 
@@ -82,6 +82,37 @@ async fn a_run_against_the_defaults_finds_what_is_expected_and_leaves_nothing() 
     let profile = account.emulator.profile().unwrap();
     let left = conformance::leftovers(&profile, &account.options()).await;
     assert_eq!(left.unwrap(), Vec::<String>::new());
+}
+
+/// redpanda-data/connect (streaming_pipe_scope_probe_it_test.go) and littleK0i/SnowDDL (test PI004) saw both on accounts.
+#[tokio::test(start_paused = true)]
+async fn the_tokens_that_others_use_are_tried() {
+    let account = Account::with(|e| e);
+    let text = account.emulator.profile_json("http://127.0.0.1");
+    let mut fields: Value = serde_json::from_str(&text).unwrap();
+    fields["role"] = "LOADER".into();
+    let profile = Profile::from_json(&fields.to_string()).unwrap();
+    let options = account.options().only(["E39"]);
+    let report = conformance::run(&profile, &options, pending()).await;
+    let report = report.unwrap();
+    assert!(report.is_as_expected(), "{report}");
+    assert_eq!(words(&report, "scope.role_only"), ["200", "200"]);
+    assert_eq!(words(&report, "open.on_account_host"), ["200", "200"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_commit_of_a_table_and_the_open_after_it_was_made_again_are_timed() {
+    let answers = Answers::default().with("tables.recreated_table", "not_yet");
+    let delay = Duration::from_secs(7);
+    let account = Account::with(|e| e.answers(answers.unwrap()).commit_delay(delay));
+    let report = account.run(&account.options().only(["E26", "E34"])).await;
+    for first in words(&report, "first_commit_s") {
+        assert!((7.0..9.0).contains(&first.parse().unwrap()), "{first}");
+    }
+    for seconds in words(&report, "reopen_after_drop_s") {
+        assert!((80..=121).contains(&seconds.parse().unwrap()), "{seconds}");
+    }
+    assert_eq!(words(&report, "reopen_after_drop_s").len(), 2);
 }
 
 /// The zone of the account and UTC are the same, so an answer about them is neither expected nor different.

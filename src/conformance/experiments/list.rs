@@ -463,4 +463,13 @@ pub(super) const ALL: &[Experiment] = &[
         expectations: &[("visible.when_committed", "yes")],
         ..NONE
     },
+    Experiment {
+        id: "E39",
+        question: "Which tokens are good for channels beside one whose scope has the ingest host?",
+        meaning: "how a program may log in, and whether it needs the ingest host for more than rows",
+        requests: 6,
+        setup: TABLE,
+        expectations: &[("scope.role_only", "200"), ("open.on_account_host", "200")],
+        ..NONE
+    },
 ];

@@ -1,8 +1,9 @@
-//! E1, E2, E35: the account host.
+//! E1, E2, E35, E39: the account host, and what its tokens are good for.
 
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
 
 use crate::api::wire;
 use crate::conformance::Broken;
@@ -78,7 +79,7 @@ fn minutes(life: Duration) -> String {
 
 async fn status_with(lab: &mut Lab<'_>, token: &Secret) -> Result<Answer, Broken> {
     let path = lab.pipe_path("T", "bulk-channel-status");
-    let body = serde_json::json!({ "channel_names": ["c"] });
+    let body = json!({ "channel_names": ["c"] });
     let request = Request::post(path).json(&body);
     lab.service.ingest_with(token, &request).await
 }
@@ -95,5 +96,29 @@ pub(super) async fn refusals(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let answer = status_with(lab, &token).await?;
     lab.see("login.unknown_token_status", answer.status.to_string());
     lab.see("login.unknown_token", answer.outcome());
+    Ok(())
+}
+
+pub(super) async fn other_tokens(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    lab.open("T", "c").await?;
+    if let Some(scope) = lab.service.role_scope() {
+        let answer = lab.service.exchange_for(Some(scope)).await?;
+        let answer = match wire::scoped_token(&answer.body) {
+            Ok(token) if answer.is_success() => {
+                lab.service.hidden.secret(&token);
+                status_with(lab, &token).await?
+            }
+            _ => answer,
+        };
+        lab.see("scope.role_only", answer.outcome());
+    }
+    // As observed of key-pair JWTs (littleK0i/SnowDDL, pull request 330, test PI004).
+    if lab.service.bearer().await?.token_type() == "KEYPAIR_JWT" {
+        let path = lab.channel_path(false, "T", "c");
+        let body = json!({ "offset_token": null, "fail_on_uncommitted_rows": false });
+        let request = Request::new(Method::PUT, path).json(&body);
+        let answer = lab.service.account(&request).await?;
+        lab.see("open.on_account_host", answer.outcome());
+    }
     Ok(())
 }

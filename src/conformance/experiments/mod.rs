@@ -101,6 +101,7 @@ impl Experiment {
             "E36" => wire::pipe_info(lab).await,
             "E37" => tables::functions(lab).await,
             "E38" => timing::visibility(lab).await,
+            "E39" => login::other_tokens(lab).await,
             id => Err(Broken::new(format!("there is no experiment {id}"))),
         }
     }

@@ -166,10 +166,12 @@ async fn recreated(lab: &mut Lab<'_>) -> Result<(), Broken> {
     let created = Instant::now();
     let answer = lab.open_within("DROPPED", "c", KNOWN_AGAIN).await?;
     let took = created.elapsed();
-    let word = match answer.is_success() {
-        true if took < AT_ONCE => "at_once".to_owned(),
-        true => "not_yet".to_owned(),
-        false => answer.outcome(),
+    let word = if answer.is_success() && took < AT_ONCE {
+        "at_once".to_owned()
+    } else if answer.is_success() {
+        "not_yet".to_owned()
+    } else {
+        answer.outcome()
     };
     lab.see("tables.recreated_table", word);
     if answer.is_success() {
