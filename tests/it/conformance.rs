@@ -84,7 +84,7 @@ async fn a_run_against_the_defaults_finds_what_is_expected_and_leaves_nothing() 
     assert_eq!(left.unwrap(), Vec::<String>::new());
 }
 
-/// redpanda-data/connect (streaming_pipe_scope_probe_it_test.go) and littleK0i/SnowDDL (test PI004) saw both on accounts.
+/// redpanda-data/connect (`streaming_pipe_scope_probe_it_test.go`) and littleK0i/SnowDDL (test PI004) saw both on accounts.
 #[tokio::test(start_paused = true)]
 async fn the_tokens_that_others_use_are_tried() {
     let account = Account::with(|e| e);

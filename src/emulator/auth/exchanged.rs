@@ -75,7 +75,7 @@ impl Form {
         Ok(())
     }
 
-    /// Checks the scope: the host, `session:role:R`, or both (redpanda-data/connect, streaming_pipe_scope_probe_it_test.go). `only`:
+    /// Checks the scope: the host, `session:role:R`, or both (redpanda-data/connect, `streaming_pipe_scope_probe_it_test.go`). `only`:
     /// the role that the credential is bound to.
     pub(super) fn check_scope(&self, host: &str, only: Option<&str>) -> Result<(), Refusal> {
         let scope = self.scope.as_deref().unwrap_or_default();

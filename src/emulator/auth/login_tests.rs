@@ -319,7 +319,8 @@ fn assert_jwt(client: &Client, scope: &str) -> (u16, String) {
     let mut form =
         format!("grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion={jwt}");
     if !scope.is_empty() {
-        form += &format!("&scope={}", scope.replace(' ', "+"));
+        form.push_str("&scope=");
+        form.push_str(&scope.replace(' ', "+"));
     }
     call(client, &[], ("POST", "/oauth/token"), &form)
 }
@@ -391,7 +392,7 @@ fn what_is_asserted_is_a_good_key_pair_jwt() {
     );
 }
 
-/// redpanda-data/connect, streaming_pipe_scope_probe_it_test.go: each form works, and the role is enforced.
+/// redpanda-data/connect, `streaming_pipe_scope_probe_it_test.go`: each form works, and the role is enforced.
 #[test]
 fn a_scope_is_the_host_or_a_role_or_both() {
     let client = Client::new();

@@ -250,7 +250,7 @@ fn what_needs_a_session_and_what_is_wrong_is_refused() {
     assert_eq!(post(&client, "", &body).0, 422);
 }
 
-/// redpanda-data/connect, streaming_pipe_ithelper_test.go: both are private previews.
+/// redpanda-data/connect, `streaming_pipe_ithelper_test.go`: both are private previews.
 #[test]
 fn a_pipe_with_a_join_or_a_condition_is_refused_with_the_codes_of_accounts() {
     for (client, _dir) in clients() {

@@ -12,7 +12,7 @@ use crate::emulator::catalog::coercion::DataType;
 use crate::types::answers::PipeWhere;
 
 /// What accounts answer to a join or a condition in a streaming pipe, which are private previews. redpanda-data/connect
-/// (streaming_pipe_ithelper_test.go) takes either code for either.
+/// (`streaming_pipe_ithelper_test.go`) takes either code for either.
 const NO_JOIN: ErrorCode = ErrorCode("003001", "42501");
 const NO_CONDITION: ErrorCode = ErrorCode("002098", "0A000");
 
