@@ -40,11 +40,12 @@ unanswered() {
     END { print held + 0 }' "$1"
 }
 
-# Waits until a request is unanswered, for two seconds at most: there may be nothing to send.
+# Waits until a request is unanswered, for eight seconds at most: a run that follows a killed one first waits five seconds for
+# counters that may be late, and there may be nothing to send.
 await_unanswered() {
   local look
   [[ $1 != /dev/null ]] || return 0
-  for ((look = 0; look < 75; look++)); do
+  for ((look = 0; look < 300; look++)); do
     [[ $(unanswered "$1") == 0 ]] || return 0
     sleep 0.02
   done
