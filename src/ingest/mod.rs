@@ -80,6 +80,9 @@
 //! that keeps them by offset, together with the counter (see [`Source::rejects_seen`]), records each reject exactly once. The
 //! valid rows of the range are in the table.
 //!
+//! The count may come some seconds later than the commit. So a run that follows a crash, and whose source stores the counter, waits
+//! five seconds after its open before it reads on; see [`delivery`](crate::guide::delivery#tokens-and-counters).
+//!
 //! If the source fails to keep them, the call is retried after pauses that grow from a tenth of a second to half a minute.
 //! Meanwhile the run continues but releases nothing. After [`Run::source_patience`] it ends.
 //!
