@@ -66,7 +66,9 @@ async fn connect(scenario: &Scenario, access: &Access) -> anyhow::Result<Streami
         Some(pipe) => PipePath::new("DB", "S", pipe)?,
         None => PipePath::for_table("DB", "S", &scenario.table)?,
     };
+    // Each step ends within its patience, a receipt of an invalidated channel as well.
     let builder = StreamingIngestClient::builder(profile, pipe).transport(transport);
+    let builder = builder.settle_timeout(PATIENCE / 2);
     Ok(builder.build().await?)
 }
 
