@@ -147,7 +147,7 @@ fn the_next_state_of_a_reopened_channel_waits_for_the_counters_of_the_one_before
     let error = old.core.progress().committed_outcome(0, 4).unwrap();
     assert!(
         error.unwrap_err().is_ambiguous(),
-        "nobody counts them for this receipt"
+        "the receipt cannot learn whether they are rejected"
     );
     assert_eq!(old.core.report_by_token().rows_committed, 4);
     assert!(old.core.report_by_token().is_clean());
