@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Broken;
-use super::lab::{Lab, Pipe};
+use super::lab::{Lab, Pipe, segment};
 use super::outcome::{COMMIT, Outcome, Patience, Status};
 use super::service::{Answer, Request};
 
@@ -133,6 +133,19 @@ impl Lab<'_> {
         Request::post(path)
             .query("continuationToken", token)
             .query("endOffsetToken", end)
+            .body("application/x-ndjson", rows)
+    }
+
+    /// An append to the elastic channel of a table.
+    pub(super) fn elastic_request(
+        &self,
+        table: &'static str,
+        rows: impl Into<bytes::Bytes>,
+    ) -> Request {
+        let table = segment(&self.table(table));
+        let path = self.path(true, &format!("tables/{table}/rows"));
+        Request::post(path)
+            .query("retryCount", "0")
             .body("application/x-ndjson", rows)
     }
 

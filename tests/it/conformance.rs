@@ -100,6 +100,17 @@ async fn the_tokens_that_others_use_are_tried() {
     assert_eq!(words(&report, "open.on_account_host"), ["200", "200"]);
 }
 
+/// supabase/etl (`tests/snowflake/large_rows.rs`) saw several frames in a body and large windows on an account.
+#[tokio::test(start_paused = true)]
+async fn compressed_bodies_and_rejects_of_elastic_appends_are_tried() {
+    let account = Account::with(|e| e);
+    let report = account.run(&account.options().only(["E22", "E40"])).await;
+    assert!(report.is_as_expected(), "{report}");
+    assert_eq!(words(&report, "body.frames"), ["many", "many"]);
+    assert_eq!(words(&report, "body.window_log"), ["27", "27"]);
+    assert_eq!(words(&report, "elastic.error_table"), ["100038", "100038"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_commit_of_a_table_and_the_open_after_it_was_made_again_are_timed() {
     let answers = Answers::default().with("tables.recreated_table", "not_yet");

@@ -6,6 +6,7 @@ use crate::conformance::Broken;
 use crate::conformance::lab::{Lab, Parts};
 use crate::conformance::outcome::{Outcome, Patience};
 use crate::conformance::run::quoted_schema;
+use crate::conformance::sending::may_change;
 use crate::conformance::statements::{listed, refused};
 use crate::sql::Rows;
 use crate::types::error::Error;
@@ -18,6 +19,7 @@ pub(super) const TABLES_EXPECTED: &[(&str, &str)] = &[
     ("error_table.service", "snowpipe_streaming"),
     ("error_table.upper_bound", "o3"),
     ("error_table.payload", "{\"A\":\"word\"}"),
+    ("elastic.error_table", "100038"),
 ];
 
 pub(super) async fn error_tables(lab: &mut Lab<'_>) -> Result<(), Broken> {
@@ -62,6 +64,8 @@ pub(super) async fn error_tables(lab: &mut Lab<'_>) -> Result<(), Broken> {
         let found = lab.cells(&format!("SELECT {select} FROM {from}")).await;
         lab.see_part(what, found)?;
     }
+    let elastic = of_elastic(lab).await;
+    lab.see_part("elastic.error_table", elastic)?;
     let malformed = malformed(lab, all).await;
     lab.see_part("error_table.malformed", malformed)?;
     let other = lab.table("T") + "__ERRORS";
@@ -73,6 +77,20 @@ pub(super) async fn error_tables(lab: &mut Lab<'_>) -> Result<(), Broken> {
     };
     lab.see("error_table.by_suffix", word);
     parts.end()
+}
+
+/// Whether a row that is rejected after an elastic append is listed.
+async fn of_elastic(lab: &mut Lab<'_>) -> Result<String, Broken> {
+    lab.open("E", "c").await?;
+    lab.known(("E", "c")).await?;
+    let request = lab.elastic_request("E", "{\"A\":\"word\"}\n");
+    let answer = lab.ingest_while(may_change, request).await?;
+    if !answer.is_success() {
+        return Ok(answer.outcome());
+    }
+    lab.at_least("SELECT COUNT(*) FROM ERROR_TABLE({E})", 1)
+        .await?;
+    lab.cells("SELECT ERROR_CODE FROM ERROR_TABLE({E})").await
 }
 
 /// The code of a line that is no JSON.

@@ -255,10 +255,13 @@ pub(super) const ALL: &[Experiment] = &[
         id: "E22",
         question: "What does an error table say about rejected rows?",
         meaning: "how a rejected row is found",
-        requests: 35,
-        rows: 3,
+        requests: 45,
+        rows: 4,
         needs_statements: true,
-        setup: &["CREATE TABLE {T} (A NUMBER NOT NULL) ERROR_LOGGING = TRUE"],
+        setup: &[
+            "CREATE TABLE {T} (A NUMBER NOT NULL) ERROR_LOGGING = TRUE",
+            "CREATE TABLE {E} (A NUMBER) ERROR_LOGGING = TRUE",
+        ],
         expectations: errors::TABLES_EXPECTED,
         ..NONE
     },
@@ -470,6 +473,16 @@ pub(super) const ALL: &[Experiment] = &[
         requests: 6,
         setup: TABLE,
         expectations: &[("scope.role_only", "200"), ("open.on_account_host", "200")],
+        ..NONE
+    },
+    Experiment {
+        id: "E40",
+        question: "How may a body be compressed?",
+        meaning: "how large a row may be that compresses well",
+        requests: 30,
+        rows: 5,
+        setup: TABLE,
+        expectations: &[("body.frames", "many"), ("body.window_log", "27")],
         ..NONE
     },
 ];

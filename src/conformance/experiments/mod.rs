@@ -102,6 +102,7 @@ impl Experiment {
             "E37" => tables::functions(lab).await,
             "E38" => timing::visibility(lab).await,
             "E39" => login::other_tokens(lab).await,
+            "E40" => wire::compressed_bodies(lab).await,
             id => Err(Broken::new(format!("there is no experiment {id}"))),
         }
     }

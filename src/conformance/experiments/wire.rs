@@ -1,10 +1,12 @@
-//! E4, E5, E6, E8, E31, E36: the forms of requests and answers.
+//! E4, E5, E6, E8, E31, E36, E40: the forms of requests and answers.
 
-use http::Method;
+use std::io::{self, Write as _};
+
+use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use crate::conformance::Broken;
-use crate::conformance::lab::{Lab, segment};
+use crate::conformance::lab::Lab;
 use crate::conformance::sending::{is_busy, may_change};
 use crate::conformance::service::{Answer, Request};
 
@@ -19,11 +21,7 @@ pub(super) async fn elastic(lab: &mut Lab<'_>) -> Result<(), Broken> {
         "present"
     };
     lab.see("wire.elastic_status", word);
-    let table = segment(&lab.table("T"));
-    let path = lab.path(true, &format!("tables/{table}/rows"));
-    let request = Request::post(path)
-        .query("retryCount", "0")
-        .body("application/x-ndjson", "{\"A\":1}\n");
+    let request = lab.elastic_request("T", "{\"A\":1}\n");
     let answer = lab.ingest_while(may_change, request).await?;
     lab.see("elastic.table_path", answer.outcome());
     if answer.is_success() {
@@ -180,6 +178,55 @@ pub(super) async fn long_bodies(lab: &mut Lab<'_>) -> Result<(), Broken> {
         }
     }
     lab.see("wire.max_body", word);
+    Ok(())
+}
+
+/// A frame of one row. Its header has the window, and not the length of the row.
+fn frame(window_log: u32) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1)?;
+    encoder.window_log(window_log)?;
+    encoder.write_all(b"{\"A\":1}\n")?;
+    encoder.finish()
+}
+
+/// Appends a compressed body to a channel of its own: how many rows land, or what the request is answered.
+async fn compressed(
+    lab: &mut Lab<'_>,
+    channel: &str,
+    body: Vec<u8>,
+) -> Result<Result<u64, String>, Broken> {
+    let at = ("T", channel);
+    let token = lab.open(at.0, at.1).await?;
+    let mut request = lab.append_request(at, &token, "o1", body);
+    let zstd = HeaderValue::from_static("zstd");
+    request.headers.push((header::CONTENT_ENCODING, zstd));
+    let answer = lab.ingest_while(may_change, request).await?;
+    if !answer.is_success() {
+        return Ok(Err(answer.outcome()));
+    }
+    let status = lab.committed(at, "o1").await?;
+    Ok(Ok(status.inserted().unwrap_or_default()))
+}
+
+/// supabase/etl (`tests/snowflake/large_rows.rs`) saw several frames in a body, and a window of 32 MiB. A decoder of zstd takes
+/// windows of up to 128 MiB unless it is told otherwise.
+pub(super) async fn compressed_bodies(lab: &mut Lab<'_>) -> Result<(), Broken> {
+    let of = |window_log| frame(window_log).map_err(|why| Broken::new(why.to_string()));
+    let word = match compressed(lab, "frames", [of(20)?, of(20)?].concat()).await? {
+        Ok(2) => "many".to_owned(),
+        Ok(1) => "one".to_owned(),
+        Ok(landed) => format!("{landed} of 2 rows land"),
+        Err(why) => why,
+    };
+    lab.see("body.frames", word);
+    let mut word = "less than 23".to_owned();
+    for (channel, log) in [("w23", 23), ("w25", 25), ("w27", 27)] {
+        match compressed(lab, channel, of(log)?).await? {
+            Ok(1) => word = log.to_string(),
+            _ => break,
+        }
+    }
+    lab.see("body.window_log", word);
     Ok(())
 }
 
