@@ -173,6 +173,7 @@ pub use self::rows::RowBatch;
 pub use self::types::channel_status::ChannelStatus;
 pub use self::types::close_report::CloseReport;
 pub use self::types::error::{Error, ErrorKind, InvalidationCause, Result};
+pub use self::types::job_report::JobReport;
 pub use self::types::offset::OffsetToken;
 pub use self::types::pipe::PipePath;
 pub use self::types::reject_window::RejectWindow;

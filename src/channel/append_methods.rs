@@ -13,7 +13,7 @@ use crate::rows::RowBatch;
 use crate::types::error::ErrorKind;
 use crate::types::error::Result;
 use crate::types::offset::OffsetToken;
-use crate::types::offset::arguments::{IntoOffset, IntoOffsets, Offset, Offsets};
+use crate::types::offset::arguments::{IntoOffset, IntoOffsets, Offset};
 
 impl Channel<Tracked> {
     /// Appends one row with its offset token. The row is encoded at the call. For what the future waits, see [`Append`].
@@ -96,15 +96,6 @@ impl Channel<Tracked> {
         I::Item: Serialize,
     {
         Append::rows(&mut self.writer, rows.into_iter(), offsets.into_offsets())
-    }
-
-    /// As [`append_rows`](Self::append_rows), with offsets that were checked before.
-    pub(crate) fn append_with<I>(&mut self, rows: I, offsets: Offsets) -> Append<'_, Numbered<I>>
-    where
-        I: Iterator,
-        I::Item: Serialize,
-    {
-        Append::rows(&mut self.writer, rows, Ok(offsets))
     }
 
     /// Appends rows with an offset each. The rows may be split anywhere.

@@ -20,9 +20,10 @@ mod writer;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use self::core::progress::Progress;
+use self::core::row_counts::COUNTED_AFTER;
 use self::registry::Registry;
 use self::shared::{Latest, Shared};
 use self::writer::Writer;
@@ -243,15 +244,20 @@ impl<M: Mode> Channel<M> {
         context.status_after_open(self.name(), OPEN_RETRY_FOR).await
     }
 
-    /// Whether the server's row counters are evidence of the channel's commits.
-    pub(crate) fn counts_rows(&self) -> bool {
-        self.shared().core().counts_rows()
-    }
-
     /// Waits until the rows that were committed before a reopen are counted, or until the channel ends.
     pub(crate) async fn earlier_rows_are_counted(&self) {
         let is_over = |p: &Progress| !p.waits_for_earlier_rows || p.end.is_some();
         self.shared().wait(|p| is_over(p).then_some(())).await;
+    }
+
+    /// After an open at `opened`, waits until the rows that an earlier program has sent are counted, and reads the counters again.
+    pub(crate) async fn count_earlier_rows(&mut self, opened: Instant) -> Result<()> {
+        if self.shared().core().counts_rows() {
+            sleep_until(opened + COUNTED_AFTER).await;
+            // Unlike a status, the answer to an open is never from a lagging replica.
+            self.reopen().await?;
+        }
+        Ok(())
     }
 
     /// Whether a status belongs to this channel and not to another one of the same name.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::flow::Flow;
@@ -21,9 +21,6 @@ use crate::types::error::{Error, ErrorKind, Result};
 
 /// The interval at which a taken name is tried again.
 const DRAINING: Duration = Duration::from_millis(200);
-
-/// How long the counters of rows that an earlier run has sent may come after their token.
-const TO_BE_COUNTED: Duration = Duration::from_secs(5);
 
 impl<S: Source> Flow<'_, S> {
     /// Opens the channels and finds the offset to resume from.
@@ -167,21 +164,17 @@ impl<S: Source> Flow<'_, S> {
         // Rows that an earlier run has sent and not released: how many they are is not known, so their counts are waited for.
         let known = shard.settled.as_ref().max(self.released.as_ref());
         let known = known.max(self.rejects_kept_through.as_ref());
-        let may_be_late =
-            seen.is_some() && committed.as_ref() > known && shard.channel.counts_rows();
-        let late_until = opened.filter(|_| may_be_late).map(|at| at + TO_BE_COUNTED);
-        let policy = self.options.own_rows;
+        let may_be_late = seen.is_some() && committed.as_ref() > known;
+        let opened_at = opened.filter(|_| may_be_late);
         let earlier = async {
-            if let Some(until) = late_until {
-                sleep_until(until).await;
-                // Unlike a status, the answer to an open is never from a lagging replica.
-                shard.channel.reopen_with(policy).await?;
+            if let Some(opened) = opened_at {
+                shard.channel.count_earlier_rows(opened).await?;
             }
             shard.channel.earlier_rows_are_counted().await;
             Ok::<_, Error>(())
         };
         self.source.shutdown.interrupting(earlier).await??;
-        let committed = match late_until {
+        let committed = match opened_at {
             Some(_) => shard.channel.resume_after()?,
             None => committed,
         };

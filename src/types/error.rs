@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::close_report::CloseReport;
+use super::job_report::JobReport;
 use super::offset::OffsetToken;
 use super::reject_window::RejectWindow;
 
@@ -186,9 +187,9 @@ struct Inner {
     committed_token: Option<OffsetToken>,
     retryable: bool,
     ambiguous: bool,
-    committed: bool,
     rejects: Option<RejectWindow>,
     report: Option<Arc<CloseReport>>,
+    job: Option<JobReport>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -213,9 +214,9 @@ impl Error {
             committed_token: None,
             retryable,
             ambiguous: false,
-            committed: false,
             rejects: None,
             report: None,
+            job: None,
             source: None,
         }))
     }
@@ -232,9 +233,9 @@ impl Error {
                 committed_token: old.committed_token.clone(),
                 retryable: old.retryable,
                 ambiguous: old.ambiguous,
-                committed: old.committed,
                 rejects: old.rejects.clone(),
                 report: old.report.clone(),
+                job: old.job,
                 source: old.source.clone(),
             });
         }
@@ -269,14 +270,15 @@ impl Error {
     }
 
     pub(crate) fn with_rejects(self, window: RejectWindow) -> Self {
-        self.edit(|e| {
-            e.rejects = Some(window);
-            e.committed = true;
-        })
+        self.edit(|e| e.rejects = Some(window))
     }
 
     pub(crate) fn with_report(self, report: CloseReport) -> Self {
         self.edit(|e| e.report = Some(Arc::new(report)))
+    }
+
+    pub(crate) fn with_job_report(self, report: JobReport) -> Self {
+        self.edit(|e| e.job = Some(report))
     }
 
     pub(crate) fn with_source(
@@ -329,9 +331,9 @@ impl Error {
         self.0.ambiguous
     }
 
-    /// Whether the rows are committed in spite of the error, as for [`ErrorKind::RowsRejected`]. Do not send them again.
+    /// Whether the rows are committed in spite of the error: [`ErrorKind::RowsRejected`]. Do not send them again.
     pub fn is_committed(&self) -> bool {
-        self.0.committed
+        self.0.kind == ErrorKind::RowsRejected
     }
 
     /// The server's error code, if there is one.
@@ -362,6 +364,11 @@ impl Error {
     /// The report of a failed `close`: what is not committed, by state.
     pub fn close_report(&self) -> Option<&CloseReport> {
         self.0.report.as_deref()
+    }
+
+    /// The report of a failed [`send_once`](crate::StreamingIngestClient::send_once) that has appended all its rows.
+    pub fn job_report(&self) -> Option<&JobReport> {
+        self.0.job.as_ref()
     }
 }
 

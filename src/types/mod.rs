@@ -5,6 +5,7 @@ pub(crate) mod answers;
 pub(crate) mod channel_status;
 pub(crate) mod close_report;
 pub(crate) mod error;
+pub(crate) mod job_report;
 pub(crate) mod offset;
 pub(crate) mod pipe;
 pub(crate) mod reject_window;

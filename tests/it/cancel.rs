@@ -349,12 +349,12 @@ async fn a_cancelled_job_is_completed_by_its_next_run() {
             let text = format!("{recovery:?} after {left} polls");
             let world = world(ReplayedToken::Stale);
             let client = builder(&world, recovery).build().await.unwrap();
-            let sent = client.send_once("c", noisy(0..END), 0..);
+            let sent = client.send_once("c", "run", noisy(0..END));
             let first = polls(left, sent).await;
             let mut outcome = first.clone();
             while !matches!(outcome, Some(Ok(_))) {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                outcome = Some(client.send_once("c", noisy(0..END), 0..).await);
+                outcome = Some(client.send_once("c", "run", noisy(0..END)).await);
             }
             assert_eq!(world.landed(), (0..END).collect::<Vec<_>>(), "{text}");
             assert_eq!(client.memory_in_use(), 0, "{text}");

@@ -17,7 +17,7 @@ use crate::ingest_rejects::{good, landed, shelf};
 use crate::support::{World, cause, row, rows};
 
 /// A table that refuses rows without a number, on a server with these answers.
-fn world(answer: impl FnOnce(&mut Answers)) -> World {
+pub fn world_with(answer: impl FnOnce(&mut Answers)) -> World {
     let ddl = "CREATE TABLE DB.PUBLIC.RIDES (N NUMBER NOT NULL, LIFT VARCHAR);
         CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))
         MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
@@ -32,7 +32,7 @@ fn world(answer: impl FnOnce(&mut Answers)) -> World {
 }
 
 fn late() -> World {
-    world(|answers| answers.wire.row_counters = RowCounters::Late)
+    world_with(|answers| answers.wire.row_counters = RowCounters::Late)
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +177,7 @@ impl Transport for Undercounting {
 #[tokio::test(start_paused = true)]
 async fn rows_that_the_server_does_not_count_are_a_conflict() {
     for recovery in [Recovery::Surface, Recovery::Replay] {
-        let world = world(|_| ());
+        let world = world_with(|_| ());
         let missing = Arc::new(AtomicU64::new(0));
         let transport = Undercounting {
             inner: world.transport(),
@@ -200,7 +200,7 @@ async fn rows_that_the_server_does_not_count_are_a_conflict() {
 
 #[tokio::test(start_paused = true)]
 async fn counters_that_never_move_are_ignored() {
-    let world = world(|_| ());
+    let world = world_with(|_| ());
     let transport = Undercounting {
         inner: world.transport(),
         missing: Arc::new(AtomicU64::new(u64::MAX)),
@@ -221,7 +221,7 @@ async fn counters_that_never_move_are_ignored() {
 
 #[tokio::test(start_paused = true)]
 async fn a_superseded_append_that_is_dropped_fences_the_writer() {
-    let world = world(|a| a.wire.superseded_token = SupersededToken::DropWithOwners);
+    let world = world_with(|a| a.wire.superseded_token = SupersededToken::DropWithOwners);
     for recovery in [Recovery::Surface, Recovery::Replay] {
         let name = format!("{recovery:?}");
         let ours = world.builder().recovery(recovery).build().await.unwrap();
@@ -251,7 +251,7 @@ async fn a_superseded_append_that_is_dropped_fences_the_writer() {
 #[tokio::test(start_paused = true)]
 async fn a_superseded_writer_that_is_not_told_so_conflicts_or_stalls() {
     for writes in [false, true] {
-        let world = world(|a| a.wire.superseded_token = SupersededToken::DropWithOld);
+        let world = world_with(|a| a.wire.superseded_token = SupersededToken::DropWithOld);
         let (ours, theirs) = (world.client().await, world.client().await);
         let mut channel = ours.open_channel("c").await.unwrap();
         let mut thief = theirs.open_channel("c").await.unwrap();

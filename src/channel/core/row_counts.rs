@@ -23,7 +23,7 @@ use crate::types::reject_window::RejectWindow;
 /// Counters that have not moved for this long after a commit are taken for counters that the server does not keep.
 const UNKEPT_AFTER: Duration = Duration::from_secs(30);
 /// How long after an open rows may be counted that were committed before it.
-const COUNTED_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const COUNTED_AFTER: Duration = Duration::from_secs(5);
 /// The number of commits that are remembered one by one. Further ones are merged into the last.
 const MAX_UNCOUNTED: usize = 256;
 
