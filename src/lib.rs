@@ -177,6 +177,7 @@ pub use self::types::job_report::JobReport;
 pub use self::types::offset::OffsetToken;
 pub use self::types::pipe::PipePath;
 pub use self::types::reject_window::RejectWindow;
+pub use self::types::uncommitted_rows::UncommittedRows;
 
 /// The README's examples, compiled and run as they stand there.
 #[cfg(all(doctest, feature = "emulator"))]

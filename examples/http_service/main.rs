@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::{ClientBuilder, PipePath, Profile, Recovery, StreamingIngestClient};
+use snowpipe_streaming::{ClientBuilder, PipePath, Profile, StreamingIngestClient};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -116,6 +116,5 @@ fn builder(profile: Profile) -> Result<ClientBuilder> {
     let database = profile.database().unwrap_or("RESORT");
     let schema = profile.schema().unwrap_or("PUBLIC");
     let pipe = PipePath::for_table(database, schema, "LIFT_RIDE")?;
-    // The requests cannot be repeated: what the server loses is sent again by the client.
-    Ok(StreamingIngestClient::builder(profile, pipe).recovery(Recovery::Replay))
+    Ok(StreamingIngestClient::builder(profile, pipe))
 }

@@ -48,12 +48,14 @@ impl Default for OnUncommitted {
 }
 
 /// What happens to a channel that has to be reopened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+///
+/// The default is `Surface` for a channel whose rows carry offset tokens, because its caller can read them again, and `Replay`
+/// for an untracked channel, because nobody can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovery {
     /// The channel is invalidated: appends and receipts return the cause, and the caller reopens the channel and appends again
     /// from the committed token. Rows are held until they are accepted.
-    #[default]
     Surface,
     /// The client reopens the channel and sends exactly what is not committed. Receipts stay valid. Failures that this cannot
     /// resolve surface as above: a batch that is refused permanently, another writer that stays, commits that stall twice.
@@ -140,7 +142,8 @@ pub(crate) struct Options {
     pub(crate) pacing: Pacing,
     pub(crate) nulls: Nulls,
     pub(crate) on_uncommitted: OnUncommitted,
-    pub(crate) recovery: Recovery,
+    /// `None`: as suits the kind of the channel.
+    pub(crate) recovery: Option<Recovery>,
     pub(crate) commit_evidence: CommitEvidence,
     pub(crate) isolate_rejects: bool,
     pub(crate) offload_threshold: usize,
@@ -168,7 +171,7 @@ impl Default for Options {
             pacing: Pacing::Named,
             nulls: Nulls::Send,
             on_uncommitted: OnUncommitted::default(),
-            recovery: Recovery::default(),
+            recovery: None,
             commit_evidence: CommitEvidence::default(),
             isolate_rejects: false,
             offload_threshold: 256 << 10,

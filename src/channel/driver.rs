@@ -44,6 +44,7 @@ impl Drop for Driving {
                 );
                 core.end(now, error, false);
             }
+            core.on_driver_stopped();
         });
         self.registry.forget(&self.shared);
     }

@@ -24,10 +24,11 @@ use tokio::time::{Instant, sleep_until};
 
 use self::core::progress::Progress;
 use self::core::row_counts::COUNTED_AFTER;
+use self::open::OpenOptions;
 use self::registry::Registry;
 use self::shared::{Latest, Shared};
 use self::writer::Writer;
-use crate::base::options::OnUncommitted;
+use crate::base::options::{OnUncommitted, Recovery};
 use crate::base::watched::Watched;
 use crate::context::retries::OPEN_RETRY_FOR;
 use crate::types::channel_status::ChannelStatus;
@@ -35,6 +36,7 @@ use crate::types::close_report::CloseReport;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 use crate::types::reject_window::RejectWindow;
+use crate::types::uncommitted_rows::UncommittedRows;
 
 mod sealed {
     pub trait Sealed {}
@@ -44,16 +46,21 @@ mod sealed {
 pub trait Mode: sealed::Sealed + 'static {
     #[doc(hidden)]
     const IS_TRACKED: bool;
+    /// The default recovery.
+    #[doc(hidden)]
+    const RECOVERY: Recovery;
 }
 
 impl sealed::Sealed for Tracked {}
 impl Mode for Tracked {
     const IS_TRACKED: bool = true;
+    const RECOVERY: Recovery = Recovery::Surface;
 }
 
 impl sealed::Sealed for Untracked {}
 impl Mode for Untracked {
     const IS_TRACKED: bool = false;
+    const RECOVERY: Recovery = Recovery::Replay;
 }
 
 /// A channel whose rows carry offset tokens. See [`StreamingIngestClient::open_channel`](crate::StreamingIngestClient::open_channel).
@@ -130,7 +137,7 @@ pub struct Channel<M: Mode = Tracked> {
     writer: Writer,
     /// For observers of commits and senders.
     latest: Arc<Watched<Latest>>,
-    policy: OnUncommitted,
+    options: OpenOptions,
     /// A drop ends the channel instead of draining it.
     ends_on_drop: bool,
     mode: PhantomData<fn() -> M>,
@@ -143,12 +150,12 @@ impl<M: Mode> std::fmt::Debug for Channel<M> {
 }
 
 impl<M: Mode> Channel<M> {
-    pub(crate) fn new(registry: Arc<Registry>, shared: Arc<Shared>, policy: OnUncommitted) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, shared: Arc<Shared>, options: OpenOptions) -> Self {
         Self {
             latest: Latest::new(Arc::clone(&shared)),
             writer: Writer::new(Arc::clone(&registry.context), shared),
             registry,
-            policy,
+            options,
             ends_on_drop: false,
             mode: PhantomData,
         }
@@ -267,7 +274,9 @@ impl<M: Mode> Channel<M> {
     }
 
     /// Reopens the channel, after an invalidation or to start over. Rows that were appended before and are not committed are
-    /// given up; the committed token says where to resume. Earlier receipts resolve according to that token.
+    /// given up; the committed token says where to resume, and
+    /// [`take_uncommitted_rows`](Channel::take_uncommitted_rows) returns those of an untracked channel. Earlier receipts resolve
+    /// according to that token.
     ///
     /// If the server does not know the pipe any more, this waits for it: see
     /// [`missing_pipe_timeout`](crate::ClientBuilder::missing_pipe_timeout).
@@ -278,7 +287,7 @@ impl<M: Mode> Channel<M> {
     ///
     /// As [`open_channel`](crate::StreamingIngestClient::open_channel). The channel stays invalidated.
     pub async fn reopen(&mut self) -> Result<()> {
-        self.reopen_with(self.policy).await.map(drop)
+        self.reopen_with(self.options.policy).await.map(drop)
     }
 
     /// As [`reopen`](Self::reopen), with another policy for this call. Returns the close report of the state that ended, and
@@ -299,14 +308,23 @@ impl<M: Mode> Channel<M> {
                 core.end(now, gone(), true);
             }
         });
+        old.wait(|p| p.has_given_up().then_some(())).await;
+        let options = OpenOptions {
+            policy,
+            ..self.options
+        };
         let (shared, status) =
-            open::open::<M>(&self.registry, &old.name, policy, None, Some(&old)).await?;
+            open::open::<M>(&self.registry, &old.name, options, None, Some(&old)).await?;
         let (is_in_doubt, uncounted) = old.update_and_wake(|core, now| {
             core.on_reopened(now, gone(), &status);
             (core.is_in_doubt(&status), core.handover(&status))
         });
         let unreported = old.unreported(&old.progress());
-        shared.update(|core, now| core.inherit(now, unreported, uncounted));
+        let given_up = old.core().take_given_up();
+        shared.update(|core, now| {
+            core.inherit(now, unreported, uncounted);
+            core.inherit_given_up(given_up);
+        });
         let timeout = self.writer.timeout;
         self.writer = Writer::new(Arc::clone(&self.registry.context), Arc::clone(&shared));
         self.latest.change(|latest| {
@@ -326,7 +344,8 @@ impl<M: Mode> Channel<M> {
     ///
     /// # Errors
     ///
-    /// - The reason if not everything is committed; [`close_report`](Error::close_report) lists the uncommitted rows by state.
+    /// - The reason if not everything is committed; [`close_report`](Error::close_report) lists the uncommitted rows by state, and
+    ///   [`uncommitted_rows`](Error::uncommitted_rows) has those of an untracked channel.
     /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet. Everything is committed.
     pub async fn close(self) -> Result<CloseReport> {
         let until = self.close_deadline();
@@ -342,12 +361,19 @@ impl<M: Mode> Channel<M> {
         let shared = Arc::clone(self.shared());
         shared.update_and_wake(|core, _| core.drain(until));
         let error = shared.wait(Progress::final_error).await;
+        shared.wait(|p| p.has_given_up().then_some(())).await;
         // The driver would do this as well, but the name has to be free when this call returns.
         self.registry.forget(&shared);
         let report = shared.core().report();
         let progress = shared.progress();
         if !report.uncommitted.is_empty() {
-            return Err(error.with_report(report));
+            let error = error.with_report(report);
+            let rows = shared.core().take_uncommitted_rows();
+            return Err(if rows.is_empty() {
+                error
+            } else {
+                error.with_uncommitted_rows(rows)
+            });
         }
         match shared.unreported(&progress).first() {
             Some(window) => Err(window
@@ -380,6 +406,33 @@ impl<M: Mode> Channel<M> {
     }
 }
 
+impl Channel<Untracked> {
+    /// Takes the rows that the channel has given up since the last call: because it was invalidated, because a reopen or the end
+    /// of the client left rows behind. Until then they count towards the memory budget, and appends fail with
+    /// [`ErrorKind::Backpressure`] if they use it up.
+    ///
+    /// Right after an invalidation it may be unknown which of the sent rows are committed. A [`reopen`](Self::reopen) finds out,
+    /// unless the channel was dropped and created again meanwhile.
+    ///
+    /// ```no_run
+    /// # use snowpipe_streaming::{Channel, Result, Untracked};
+    /// # async fn example(channel: &mut Channel<Untracked>) -> Result<()> {
+    /// let why = channel.invalidated().await;
+    /// eprintln!("the channel is opened again: {why}");
+    /// channel.reopen().await?;
+    /// let rows = channel.take_uncommitted_rows().await;
+    /// channel.append_batch(&rows.unsent()?).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Cancel safe: a cancelled call takes nothing.
+    pub async fn take_uncommitted_rows(&mut self) -> UncommittedRows {
+        let is_complete = |p: &Progress| p.end.is_none() || p.has_given_up();
+        self.shared().wait(|p| is_complete(p).then_some(())).await;
+        self.shared().update(|core, _| core.take_uncommitted_rows())
+    }
+}
+
 /// A dropped channel drains in the background, unless it ends at once. Its senders do not keep it open.
 impl<M: Mode> Drop for Channel<M> {
     fn drop(&mut self) {
@@ -398,6 +451,9 @@ impl<M: Mode> Drop for Channel<M> {
             return;
         }
         let until = self.close_deadline();
-        self.shared().update_and_wake(|core, _| core.drain(until));
+        self.shared().update_and_wake(|core, _| {
+            core.abandon_rows();
+            core.drain(until);
+        });
     }
 }

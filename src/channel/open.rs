@@ -17,7 +17,7 @@ use super::{Channel, Mode, Tracked, driver};
 use crate::api::OpenAnswer;
 use crate::api::call::Attempt;
 use crate::api::failure::Failure;
-use crate::base::options::OnUncommitted;
+use crate::base::options::{OnUncommitted, Recovery};
 use crate::base::retry::Backoff;
 use crate::channel::core::replay::Opened;
 use crate::context::ClientContext;
@@ -45,18 +45,29 @@ use crate::types::offset::arguments::IntoOffset;
 pub struct OpenChannel<M: Mode> {
     registry: Arc<Registry>,
     name: String,
-    policy: OnUncommitted,
+    options: OpenOptions,
     offset_token: Option<Result<OffsetToken>>,
     mode: PhantomData<fn() -> M>,
 }
 
+/// The options of a channel, which its reopens keep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenOptions {
+    pub(super) policy: OnUncommitted,
+    pub(super) recovery: Recovery,
+}
+
 impl<M: Mode> OpenChannel<M> {
     pub(crate) fn new(registry: Arc<Registry>, name: String) -> Self {
-        let policy = registry.context.options.on_uncommitted;
+        let options = &registry.context.options;
+        let options = OpenOptions {
+            policy: options.on_uncommitted,
+            recovery: options.recovery.unwrap_or(M::RECOVERY),
+        };
         Self {
             registry,
             name,
-            policy,
+            options,
             offset_token: None,
             mode: PhantomData,
         }
@@ -64,7 +75,13 @@ impl<M: Mode> OpenChannel<M> {
 
     /// Sets what to do if rows of an earlier holder are accepted and not yet committed.
     pub fn on_uncommitted(mut self, policy: OnUncommitted) -> Self {
-        self.policy = policy;
+        self.options.policy = policy;
+        self
+    }
+
+    /// Sets what happens if the channel has to be reopened, instead of the client's [`recovery`](crate::ClientBuilder::recovery).
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.options.recovery = recovery;
         self
     }
 }
@@ -91,12 +108,12 @@ impl<M: Mode> IntoFuture for OpenChannel<M> {
             let (shared, _) = open::<M>(
                 &self.registry,
                 &self.name,
-                self.policy,
+                self.options,
                 token.as_ref(),
                 None,
             )
             .await?;
-            Ok(Channel::new(self.registry, shared, self.policy))
+            Ok(Channel::new(self.registry, shared, self.options))
         })
     }
 }
@@ -105,7 +122,7 @@ impl<M: Mode> IntoFuture for OpenChannel<M> {
 pub(super) async fn open<M: Mode>(
     registry: &Arc<Registry>,
     name: &str,
-    policy: OnUncommitted,
+    OpenOptions { policy, recovery }: OpenOptions,
     offset_token: Option<&OffsetToken>,
     old: Option<&Arc<Shared>>,
 ) -> Result<(Arc<Shared>, ChannelStatus)> {
@@ -143,7 +160,7 @@ pub(super) async fn open<M: Mode>(
         settle_timeout: options.settle_timeout,
         commit_stall_timeout: options.commit_stall_timeout,
         pace: options.pace(),
-        recovery: options.recovery,
+        recovery,
         commit_evidence: options.commit_evidence,
         isolate_rejects: options.isolate_rejects,
     };

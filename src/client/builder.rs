@@ -165,9 +165,10 @@ impl ClientBuilder {
         self
     }
 
-    /// What to do with channels that have to be reopened. Default [`Recovery::Surface`].
+    /// What to do with channels that have to be reopened. Default [`Recovery::Surface`] for channels with offset tokens and
+    /// [`Recovery::Replay`] for untracked ones. A channel may choose otherwise: [`OpenChannel::recovery`](crate::append::OpenChannel::recovery).
     pub fn recovery(mut self, recovery: Recovery) -> Self {
-        self.options.recovery = recovery;
+        self.options.recovery = Some(recovery);
         self
     }
 

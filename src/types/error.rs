@@ -7,6 +7,7 @@ use super::close_report::CloseReport;
 use super::job_report::JobReport;
 use super::offset::OffsetToken;
 use super::reject_window::RejectWindow;
+use super::uncommitted_rows::UncommittedRows;
 
 /// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -190,6 +191,7 @@ struct Inner {
     rejects: Option<RejectWindow>,
     report: Option<Arc<CloseReport>>,
     job: Option<JobReport>,
+    uncommitted_rows: Option<Arc<UncommittedRows>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -217,6 +219,7 @@ impl Error {
             rejects: None,
             report: None,
             job: None,
+            uncommitted_rows: None,
             source: None,
         }))
     }
@@ -236,6 +239,7 @@ impl Error {
                 rejects: old.rejects.clone(),
                 report: old.report.clone(),
                 job: old.job,
+                uncommitted_rows: old.uncommitted_rows.clone(),
                 source: old.source.clone(),
             });
         }
@@ -279,6 +283,10 @@ impl Error {
 
     pub(crate) fn with_job_report(self, report: JobReport) -> Self {
         self.edit(|e| e.job = Some(report))
+    }
+
+    pub(crate) fn with_uncommitted_rows(self, rows: UncommittedRows) -> Self {
+        self.edit(|e| e.uncommitted_rows = Some(Arc::new(rows)))
     }
 
     pub(crate) fn with_source(
@@ -364,6 +372,11 @@ impl Error {
     /// The report of a failed `close`: what is not committed, by state.
     pub fn close_report(&self) -> Option<&CloseReport> {
         self.0.report.as_deref()
+    }
+
+    /// The rows that a failed `close` of an untracked channel has given up.
+    pub fn uncommitted_rows(&self) -> Option<&UncommittedRows> {
+        self.0.uncommitted_rows.as_deref()
     }
 
     /// The report of a failed [`send_once`](crate::StreamingIngestClient::send_once) that has appended all its rows.

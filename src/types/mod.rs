@@ -11,4 +11,5 @@ pub(crate) mod pipe;
 pub(crate) mod reject_window;
 pub(crate) mod secret;
 pub(crate) mod sql_names;
+pub(crate) mod uncommitted_rows;
 pub(crate) mod workload_identity;

@@ -91,4 +91,5 @@ mod support;
 mod tls;
 mod tokens;
 mod trace;
+mod untracked;
 mod workload_identity;

@@ -106,7 +106,8 @@ async fn a_receipt_reports_the_rejects_of_its_own_rows() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_fails_while_its_channel_is_invalidated_and_works_after_the_reopen() {
     let world = World::new();
-    let client = world.client().await;
+    let builder = world.builder().recovery(Recovery::Surface);
+    let client = builder.build().await.unwrap();
     let mut channel = open(&client).await;
     let rides = channel.sender();
     let must = Fault::Invalidate(REOPEN.to_owned());

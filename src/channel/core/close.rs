@@ -120,32 +120,47 @@ impl Core {
         self.end(now, error, false);
     }
 
-    /// Releases the rows that were never sent, and keeps their ranges for the report.
+    /// Gives up the rows that are not committed, and keeps the ranges of those that were never sent for the report.
     fn collect_lost(&mut self) {
-        self.retained.clear();
         let sent = self.sent;
         let flight = self.flight.take().map(|flight| flight.batch);
-        let unsent = flight.filter(|batch| batch.position > sent);
+        let unsent = flight.iter().filter(|batch| batch.position > sent);
+        let mut ranges: Vec<_> = unsent.map(|b| b.range(RowState::Sealed)).collect();
+        let is_sealing = self.compressing.is_some();
         let (split, sealing) = match self.compressing.take() {
             Some(compressing) if compressing.is_split => (Some(compressing.range), None),
             other => (None, other.map(|compressing| compressing.range)),
         };
-        let ready = std::mem::take(&mut self.ready).into_iter();
-        let raw = std::mem::take(&mut self.raw).into_iter();
-        let raw = raw.map(|batch| (batch.position, batch.range(RowState::Appended)));
-        let units = std::mem::take(&mut self.sealed_units).into_iter();
-        let units = units.map(|batch| (batch.position, batch.range(RowState::Sealed)));
-        let mut queued: Vec<_> = raw.chain(units).collect();
-        queued.sort_by_key(|(position, _)| *position);
+        let ready = std::mem::take(&mut self.ready);
+        let raw = std::mem::take(&mut self.raw);
+        let units = std::mem::take(&mut self.sealed_units);
         let open = self.open.take();
-        let ranges = (unsent.iter().map(|batch| batch.range(RowState::Sealed)))
-            .chain(split)
-            .chain(ready.map(|batch| batch.range(RowState::Sealed)))
-            .chain(sealing)
-            .chain(queued.into_iter().map(|(_, range)| range))
-            .chain(open.iter().map(|batch| batch.range(RowState::Appended)));
+        ranges.extend(split);
+        ranges.extend(ready.iter().map(|batch| batch.range(RowState::Sealed)));
+        ranges.extend(sealing);
+        let queued_raw = raw
+            .iter()
+            .map(|batch| (batch.position, batch.range(RowState::Appended)));
+        let queued_units = units
+            .iter()
+            .map(|batch| (batch.position, batch.range(RowState::Sealed)));
+        let mut queued: Vec<_> = queued_raw.chain(queued_units).collect();
+        queued.sort_by_key(|(position, _)| *position);
+        ranges.extend(queued.into_iter().map(|(_, range)| range));
+        ranges.extend(open.iter().map(|batch| batch.range(RowState::Appended)));
         for range in ranges {
             push_range(&mut self.lost, range);
+        }
+        let retained = std::mem::take(&mut self.retained);
+        if self.hands_rows_back() {
+            let sealed = retained.into_iter().chain(flight).chain(ready).chain(units);
+            sealed.for_each(|batch| self.given_up.sealed(batch));
+            raw.into_iter()
+                .chain(open)
+                .for_each(|batch| self.given_up.raw(batch));
+            if is_sealing {
+                self.given_up.expect_sealed();
+            }
         }
     }
 

@@ -9,6 +9,7 @@
 pub(crate) mod batch;
 mod close;
 mod commits;
+pub(crate) mod given_up;
 pub(crate) mod ledger;
 pub(crate) mod progress;
 pub(crate) mod replay;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 
 use self::batch::{RawBatch, SealedBatch, Unit, cost, push_unit};
 use self::commits::CommitTracker;
+use self::given_up::GivenUp;
 use self::ledger::Ledger;
 use self::progress::{End, Progress, closed};
 use self::replay::{Reopening, Reopens};
@@ -144,6 +146,9 @@ pub(crate) struct Core {
     /// Rows up to here are sealed without waiting for the lag.
     flush_through: u64,
     lost: Vec<UncommittedRange>,
+    given_up: GivenUp,
+    /// Whether the handle was dropped.
+    is_abandoned: bool,
     /// Set when the handle is closed or dropped: the channel ends when everything is committed, and at this time at the latest.
     drain_until: Option<Instant>,
 
@@ -212,6 +217,8 @@ impl Core {
             retained: VecDeque::new(),
             flush_through: 0,
             lost: Vec::new(),
+            given_up: GivenUp::default(),
+            is_abandoned: false,
             drain_until: None,
             minted: 0,
             mint_prefix,
@@ -287,6 +294,7 @@ impl Core {
                 error: error.clone(),
                 sent: self.sent,
                 settled: self.is_ended(),
+                is_sealing: self.given_up.is_sealing(),
             }),
         }
     }

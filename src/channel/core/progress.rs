@@ -28,11 +28,13 @@ pub(crate) struct End {
     pub(crate) sent: u64,
     /// Whether it is final which rows are committed. Until then the status is still polled.
     pub(crate) settled: bool,
+    /// Whether rows that were given up are still being compressed.
+    pub(crate) is_sealing: bool,
 }
 
 impl PartialEq for End {
     fn eq(&self, other: &Self) -> bool {
-        (self.sent, self.settled) == (other.sent, other.settled)
+        (self.sent, self.settled, self.is_sealing) == (other.sent, other.settled, other.is_sealing)
     }
 }
 
@@ -84,6 +86,11 @@ impl Progress {
         Some(Err(error.with_ambiguous(before_first < end.sent)))
     }
 
+    /// Whether all rows that were given up can be taken.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| !end.is_sealing)
+    }
+
     /// The channel's error, once nothing can change any more.
     pub(crate) fn final_error(&self) -> Option<Error> {
         let end = self.end.as_ref().filter(|e| e.settled)?;
@@ -110,6 +117,7 @@ mod tests {
                 error,
                 sent,
                 settled,
+                is_sealing: false,
             }),
             ..Progress::default()
         }

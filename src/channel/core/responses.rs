@@ -42,12 +42,15 @@ impl Core {
     /// The driver has compressed a batch.
     pub(crate) fn on_sealed(&mut self, now: Instant, sealed: Result<Vec<SealedBatch>>) {
         if !matches!(self.phase, Phase::Open | Phase::Reopening(_)) {
-            return;
+            return self.given_up.on_sealed(sealed.unwrap_or_default());
         }
         let batches = match sealed {
             Ok(batches) => batches,
-            // `compressing` stays set, so the report lists its rows.
-            Err(error) => return self.surface(now, InvalidationCause::Rejected, error),
+            Err(error) => {
+                // `compressing` stays set, so the report lists its rows.
+                self.surface(now, InvalidationCause::Rejected, error);
+                return self.given_up.on_sealed(Vec::new());
+            }
         };
         self.compressing = None;
         for batch in batches {

@@ -37,19 +37,20 @@ impl Core {
     pub(crate) fn poll(&mut self, now: Instant, pressed: bool, fresh_id: Uuid) -> Action {
         self.request_limit = self.limits.request_limit.get();
         match self.phase {
+            Phase::Ended if self.given_up.is_sealing() => return Action::Wait(None),
             Phase::Ended => return Action::Stop,
             Phase::Settling { until } => {
                 let until = self.drain_until.map_or(until, |drain| drain.min(until));
                 if now >= until || (self.ledger.is_settled() && !self.counts.is_waiting()) {
                     self.phase = Phase::Ended;
-                    return Action::Stop;
+                    return self.poll(now, pressed, fresh_id);
                 }
                 return Action::Wait(Some(until));
             }
             Phase::Reopening(_) => {
                 if self.is_drained(now) {
                     self.end_drained(now);
-                    return Action::Stop;
+                    return self.poll(now, pressed, fresh_id);
                 }
                 let reopen = self.next_reopen();
                 return reopen.map_or(Action::Wait(self.drain_until), Action::Reopen);
@@ -58,7 +59,7 @@ impl Core {
         }
         if self.is_drained(now) {
             self.end_drained(now);
-            return Action::Stop;
+            return self.poll(now, pressed, fresh_id);
         }
         self.queue_sealed_units();
         let full = self.full_at();

@@ -32,6 +32,7 @@ mod digit_tokens;
 mod draw;
 pub mod elastic;
 mod fingerprint;
+mod given_up;
 mod history;
 mod ingest_program;
 mod judge;

@@ -68,8 +68,13 @@ pub fn windows(record: &SourceRecord, reported: &[RejectWindow], unobserved: boo
     // A window may overlap the next one, because it ends at the last row sent by then. Rejects before the start of a window
     // are counted in earlier windows, and only they are if each count belongs to the token of the same status. Soon after an
     // open, a window without a start may include rejects of any row before it.
+    // Some calls return their window later than others. The last rejected row tells the order.
+    let mut in_order: Vec<&RejectWindow> = reported.iter().collect();
+    if in_order.iter().all(|window| window.bound.is_some()) {
+        in_order.sort_by_key(|window| number(&window.bound));
+    }
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
-    for window in reported {
+    for window in in_order {
         let first = number(&window.after).map_or(0, |after| after + 1);
         if first == 0 {
             let before = std::mem::take(&mut counts).values().sum();

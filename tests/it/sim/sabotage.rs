@@ -48,7 +48,7 @@ fn wrong_rejects_and_releases_are_detected() {
     for (sabotage, words, is_fit) in [
         (
             Sabotage::CountHalf,
-            "rejected rows were counted from row",
+            "rejected rows were counted before row",
             &windows as &dyn Fn(&Plan) -> bool,
         ),
         (Sabotage::CountHalf, "miscounted dead letters", &letters),
@@ -97,6 +97,14 @@ fn early_and_late_reports_are_detected() {
         let found = found(sabotage, words, is_fit);
         assert!(found >= 5, "{sabotage:?}: {words:?} in {found} of 20 runs");
     }
+}
+
+#[test]
+fn rows_that_are_handed_back_wrongly_are_detected() {
+    let is_untracked = |plan: &Plan| !plan.channels.iter().any(ChannelPlan::is_tracked);
+    let words = "is not handed back as unsent";
+    let found = found(Sabotage::SwapHandedBack, words, &is_untracked);
+    assert!(found >= 1, "{words:?} in {found} of 20 runs");
 }
 
 #[test]

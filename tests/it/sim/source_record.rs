@@ -1,5 +1,6 @@
 //! A channel's source, and what its programs know of it across restarts of their process.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::content::content;
 use super::plan::{ChannelPlan, Kind, Op, Policy};
 use super::rejects::{self, DurableState};
 use super::world::{ClientProcess, World};
-use super::{digit_tokens, judge};
+use super::{digit_tokens, given_up, judge};
 
 pub struct SourceRecord {
     pub world: Arc<World>,
@@ -48,6 +49,8 @@ pub struct State {
     /// The number of unresolved receipts.
     waiting: u64,
     pub row_states: Vec<RowState>,
+    /// The rows, with their append, that an untracked channel handed back as unsent.
+    pub unsent: BTreeSet<(u64, u64)>,
     pub kept: DurableState,
 }
 
@@ -393,6 +396,7 @@ impl SourceRecord {
         if ended.is_none() && self.plan.rows > 0 {
             self.report_violation("it was given up");
         }
+        given_up::check_unsent(self);
         for row in 0..self.plan.rows {
             let landings = self.world.truth.landings(self.source, row);
             if let Some(wrong) = landings.iter().find(|l| l.refused != self.is_bad(row)) {

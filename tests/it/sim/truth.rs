@@ -49,6 +49,8 @@ pub enum Sabotage {
     Ahead,
     /// Every append is refused as if another writer had taken over the channel.
     Fence,
+    /// Rows that are handed back as unsent and as sent are swapped.
+    SwapHandedBack,
 }
 
 /// What landed, by channel and row.

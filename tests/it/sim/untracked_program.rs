@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use snowpipe_streaming::{Channel, Error, ErrorKind, Receipt, Result, Sender, Untracked};
+use snowpipe_streaming::{
+    Channel, Error, ErrorKind, Receipt, Result, Sender, UncommittedRows, Untracked,
+};
 use tokio::time::{sleep, sleep_until};
 
+use super::given_up::HandedBack;
 use super::judge;
 use super::plan::{Kind, Op};
 use super::source_record::{Ending, Progress, SourceRecord};
@@ -23,6 +26,7 @@ pub struct Program {
 /// An append with its receipt.
 struct Sent {
     rows: Range<u64>,
+    attempt: u64,
     receipt: Receipt,
 }
 
@@ -44,7 +48,7 @@ impl Program {
             let mut sent = Vec::new();
             let failed = self.stream(&mut channel, &senders, &mut sent).await;
             self.record.set_activity("settle");
-            let (closed, left) = match failed {
+            let (closed, mut left) = match failed {
                 Some(error) => (Err(error), Some(channel)),
                 None => (channel.close().await.map(|_| ()), None),
             };
@@ -55,8 +59,14 @@ impl Program {
             if let Err(error) = &closed {
                 judge::invalidation(&self.record, &self.process, error);
             }
+            let rows = match (&closed, &mut left) {
+                (Err(_), Some(channel)) => channel.take_uncommitted_rows().await,
+                (Err(error), None) => error.uncommitted_rows().cloned().unwrap_or_default(),
+                (Ok(()), _) => UncommittedRows::default(),
+            };
+            let handed_back = HandedBack::new(&self.record, &rows);
             for sent in sent {
-                self.settle(&sent).await;
+                self.settle(&sent, &handed_back).await;
             }
             if self.next().is_none() {
                 return self.record.end(Ending::Done);
@@ -150,13 +160,16 @@ impl Program {
         }
     }
 
-    async fn settle(&self, sent: &Sent) {
+    async fn settle(&self, sent: &Sent, handed_back: &HandedBack) {
         let rows = sent.rows.clone();
         match sent.receipt.committed().await {
             Ok(()) => self.mark(rows, Progress::Acknowledged),
             Err(error) if error.is_committed() => self.mark(rows, Progress::Acknowledged),
             Err(error) if error.is_ambiguous() => self.mark_ambiguous(rows),
-            Err(_) => self.mark(rows, Progress::Unsent),
+            Err(_) => {
+                handed_back.check(&self.record, rows.clone(), sent.attempt);
+                self.mark(rows, Progress::Unsent);
+            }
         }
     }
 
@@ -203,7 +216,11 @@ impl Program {
                 match done {
                     Some(Ok(receipt)) => {
                         record.follow(&self.process, receipt.clone(), rows.clone(), attempt);
-                        sent.push(Sent { rows, receipt });
+                        sent.push(Sent {
+                            rows,
+                            attempt,
+                            receipt,
+                        });
                     }
                     // Of many rows a prefix may be appended.
                     Some(Err(error)) => {
