@@ -169,7 +169,7 @@ impl StreamingIngestClient {
     /// Opens a channel whose rows carry no offsets, for sources that cannot be read again. The SDK adds a token to each request
     /// to track commits, but there is no offset to resume from. By default the client sends rows again that are not committed when
     /// the channel has to be reopened ([`Recovery::Replay`](crate::Recovery::Replay)), and hands back those that it gives up
-    /// ([`take_uncommitted_rows`](Channel::take_uncommitted_rows)).
+    /// ([`take_uncommitted_rows`](crate::Channel::take_uncommitted_rows)).
     ///
     /// # Errors
     ///

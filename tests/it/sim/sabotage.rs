@@ -103,7 +103,7 @@ fn early_and_late_reports_are_detected() {
 fn rows_that_are_handed_back_wrongly_are_detected() {
     let is_untracked = |plan: &Plan| !plan.channels.iter().any(ChannelPlan::is_tracked);
     let words = "is not handed back as unsent";
-    let found = found(Sabotage::SwapHandedBack, words, &is_untracked);
+    let found = found(Sabotage::SwapHandedBack, words, is_untracked);
     assert!(found >= 1, "{words:?} in {found} of 20 runs");
 }
 
