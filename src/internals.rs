@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::api::wire;
 use crate::auth::cache;
 use crate::base::json::Object;
-use crate::base::options::Nulls;
+use crate::base::options::Encoding;
 use crate::base::time::TimeSource;
 use crate::channel::core::ledger::{self, Observation, Pending};
 use crate::client::StreamingIngestClient;
@@ -34,7 +34,7 @@ pub fn audit_memory(client: &StreamingIngestClient) -> std::result::Result<(), S
 
 /// Appends a row to `out` as one line of NDJSON.
 pub fn encode<R: Serialize + ?Sized>(row: &R, out: &mut Vec<u8>) -> Result<()> {
-    rows::encode(row, Nulls::Send, out)
+    rows::encode(row, Encoding::default(), out)
 }
 
 /// Makes zstd frames.

@@ -159,7 +159,7 @@ pub mod transport {
     };
 }
 
-pub use self::base::options::{CommitEvidence, Nulls, OnUncommitted, Pacing, Recovery};
+pub use self::base::options::{CommitEvidence, Keys, Nulls, OnUncommitted, Pacing, Recovery};
 #[cfg(feature = "stream")]
 pub use self::channel::commit_stream::CommitStream;
 pub use self::channel::receipt::{Commits, Receipt};
@@ -169,7 +169,7 @@ pub use self::client::StreamingIngestClient;
 pub use self::client::builder::ClientBuilder;
 pub use self::config::Profile;
 pub use self::elastic::ElasticChannel;
-pub use self::rows::RowBatch;
+pub use self::rows::{Columns, RowBatch};
 pub use self::types::channel_status::ChannelStatus;
 pub use self::types::close_report::CloseReport;
 pub use self::types::error::{Error, ErrorKind, InvalidationCause, Result};

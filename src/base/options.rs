@@ -116,6 +116,52 @@ pub enum Nulls {
     Omit,
 }
 
+/// How the top-level keys of rows are written, which are the names of columns.
+///
+/// A table's columns have names in upper case unless its statement quotes them. A pipe with
+/// `MATCH_BY_COLUMN_NAME = CASE_SENSITIVE` finds no column for the key `lift`, and stores the row without it, as NULL. The default
+/// pipe of a table matches names in any case.
+///
+/// ```
+/// # use snowpipe_streaming::emulator::Emulator;
+/// # use snowpipe_streaming::{Keys, PipePath, StreamingIngestClient};
+/// # #[tokio::main]
+/// # async fn main() -> snowpipe_streaming::Result<()> {
+/// # let emulator = Emulator::builder().build()?;
+/// # let profile = emulator.profile()?;
+/// #[derive(serde::Serialize)]
+/// struct Ride { id: u64, lift: &'static str }
+///
+/// let pipe = PipePath::for_table("RESORT", "PUBLIC", "LIFT_RIDE")?;
+/// let client = StreamingIngestClient::builder(profile, pipe)
+/// #   .transport(emulator.transport())
+///     .keys(Keys::Uppercase)
+///     .build()
+///     .await?;
+/// let mut channel = client.open_channel("rides-0").await?;
+/// channel.append_row(&Ride { id: 1, lift: "north" }, 1).await?.committed().await?;
+/// let rows = emulator.rows("RESORT.PUBLIC.LIFT_RIDE")?;
+/// assert_eq!(rows[0]["ROW"]["LIFT"], "north");
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Keys {
+    /// As the row has them.
+    #[default]
+    AsIs,
+    /// With upper-case ASCII letters. Two keys of a row that are equal then are an invalid row. Rows that are JSON bytes already
+    /// keep their keys.
+    Uppercase,
+}
+
+/// How rows are encoded.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Encoding {
+    pub(crate) nulls: Nulls,
+    pub(crate) keys: Keys,
+}
+
 /// The rate limits of a named channel.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -140,7 +186,7 @@ pub(crate) struct Options {
     pub(crate) settle_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) pacing: Pacing,
-    pub(crate) nulls: Nulls,
+    pub(crate) encoding: Encoding,
     pub(crate) on_uncommitted: OnUncommitted,
     /// `None`: as suits the kind of the channel.
     pub(crate) recovery: Option<Recovery>,
@@ -169,7 +215,7 @@ impl Default for Options {
             settle_timeout: Duration::from_secs(90),
             close_timeout: Duration::from_secs(120),
             pacing: Pacing::Named,
-            nulls: Nulls::Send,
+            encoding: Encoding::default(),
             on_uncommitted: OnUncommitted::default(),
             recovery: None,
             commit_evidence: CommitEvidence::default(),

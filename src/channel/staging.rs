@@ -121,6 +121,7 @@ impl Staging {
         tokens: UnitTokens,
     ) -> Result<()> {
         let len = bytes.len();
+        self.context.check_rows(&bytes)?;
         self.ready = bytes;
         if rows == 1 || matches!(tokens, UnitTokens::Whole { .. }) {
             self.check_unit(0..len)?;
@@ -147,6 +148,12 @@ impl Staging {
             self.unchecked.push(unit);
         }
         Ok(())
+    }
+
+    /// Refuses the row that was encoded last, from `start`, if it does not fit the columns.
+    fn check_columns(&self, start: usize) -> Result<()> {
+        let row = self.encoded.get(start..).unwrap_or_default();
+        self.context.check_rows(row)
     }
 
     fn always_fits(&self) -> usize {
@@ -208,7 +215,8 @@ impl Staging {
         tokens: UnitTokens,
     ) -> Result<()> {
         let start = self.encoded.len();
-        rows::encode(row, self.context.options.nulls, &mut self.encoded)?;
+        rows::encode(row, self.context.options.encoding, &mut self.encoded)?;
+        self.check_columns(start)?;
         let end = self.encoded.len();
         self.check_unit(start..end)?;
         let len = end - start;
@@ -231,7 +239,8 @@ impl Staging {
             && let Some(row) = next()
         {
             let before = self.encoded.len();
-            rows::encode(&row, self.context.options.nulls, &mut self.encoded)?;
+            rows::encode(&row, self.context.options.encoding, &mut self.encoded)?;
+            self.check_columns(before)?;
             self.check_unit(before..self.encoded.len())?;
             rows += 1;
         }
@@ -251,7 +260,9 @@ impl Staging {
     ) -> Result<()> {
         let mut count = 0;
         for row in rows {
-            rows::encode(&row, self.context.options.nulls, &mut self.encoded)?;
+            let before = self.encoded.len();
+            rows::encode(&row, self.context.options.encoding, &mut self.encoded)?;
+            self.check_columns(before)?;
             count += 1;
             // Checked after each row, so that an endless iterator does not fill the memory.
             if self.encoded.len() > self.context.options.max_unit() {

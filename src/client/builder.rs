@@ -7,7 +7,7 @@ use super::StreamingIngestClient;
 use crate::api::{Api, ApiConfig};
 use crate::auth::Credential;
 use crate::base::options::{
-    CommitEvidence, FAR_FUTURE, Nulls, OnUncommitted, Options, Pacing, Recovery,
+    CommitEvidence, FAR_FUTURE, Keys, Nulls, OnUncommitted, Options, Pacing, Recovery,
 };
 use crate::base::time::{SystemClock, TimeSource};
 use crate::config::Profile;
@@ -149,7 +149,13 @@ impl ClientBuilder {
 
     /// Whether top-level nulls are sent. Default [`Nulls::Send`].
     pub fn nulls(mut self, nulls: Nulls) -> Self {
-        self.options.nulls = nulls;
+        self.options.encoding.nulls = nulls;
+        self
+    }
+
+    /// How the top-level keys of rows are written. Default [`Keys::AsIs`].
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.options.encoding.keys = keys;
         self
     }
 

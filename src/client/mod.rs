@@ -27,6 +27,7 @@ use crate::config::Profile;
 use crate::context::ClientContext;
 use crate::context::retries::Retries;
 use crate::elastic::shared::Settle;
+use crate::rows::Columns;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
@@ -191,6 +192,27 @@ impl StreamingIngestClient {
     /// How long closing a channel may take.
     pub(crate) fn close_timeout(&self) -> Duration {
         self.inner.context.options.close_timeout
+    }
+
+    /// Checks each row of this client's pipe against the columns of its table from now on, before it is sent: a row with a key that
+    /// is no column, without a value for any column, or without one that is `NOT NULL` and has no default, is an
+    /// [`ErrorKind::InvalidRow`] that names the column and the nearest one. Without this, a key without a column is dropped by the
+    /// server, and the rest of its row is stored. Not for a table whose schema evolves with its rows.
+    ///
+    /// The check parses each row. Another call replaces the columns; clients of other pipes have their own.
+    ///
+    /// ```no_run
+    /// # async fn example(client: snowpipe_streaming::StreamingIngestClient) -> snowpipe_streaming::Result<()> {
+    /// use snowpipe_streaming::{Columns, ErrorKind};
+    ///
+    /// client.check_columns(Columns::new(["LIFT", "DAY"]).required(["ID"]));
+    /// let mut channel = client.open_channel("rides-0").await?;
+    /// let error = channel.append_row(&serde_json::json!({ "ID": 1, "LIFTS": "north" }), 1).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidRow);
+    /// # Ok(()) }
+    /// ```
+    pub fn check_columns(&self, columns: Columns) {
+        self.inner.context.row_checks.set_columns(columns);
     }
 
     /// Replaces the credential with another one of the same account. The next call exchanges a new token for the ingest host.

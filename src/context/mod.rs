@@ -2,6 +2,7 @@
 //! compressors. Clients of other pipes share all but the endpoints.
 
 pub(crate) mod retries;
+mod row_checks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
+use self::row_checks::RowChecks;
 use crate::api::Api;
 use crate::base::budget::Budget;
 use crate::base::buffers::Buffers;
@@ -16,6 +18,7 @@ use crate::base::options::Options;
 use crate::base::request_limit::RequestLimit;
 use crate::base::time::TimeSource;
 use crate::compress::Compressors;
+use crate::types::error::Result;
 use crate::types::pipe::PipePath;
 
 /// The limits of concurrent opens and appends. Each uses a connection, and memory for it on both sides.
@@ -28,6 +31,7 @@ pub(crate) struct ClientContext {
     pub(crate) api: Api,
     pub(crate) options: Options,
     pub(crate) pipe: PipePath,
+    pub(crate) row_checks: RowChecks,
     /// Whether the pipe is known to have existed: a refusal that does not find it may be temporary.
     has_seen_pipe: AtomicBool,
     pub(crate) budget: Arc<Budget>,
@@ -62,6 +66,7 @@ impl ClientContext {
             request_limit: RequestLimit::new(options.max_request_bytes),
             budget: Budget::new(options.memory_budget),
             options,
+            row_checks: RowChecks::new(&pipe),
             pipe,
             has_seen_pipe: AtomicBool::new(false),
             time,
@@ -79,6 +84,7 @@ impl ClientContext {
         Self {
             api: self.api.for_pipe(&pipe),
             options: self.options.clone(),
+            row_checks: RowChecks::new(&pipe),
             pipe,
             has_seen_pipe: AtomicBool::new(false),
             budget: Arc::clone(&self.budget),
@@ -91,6 +97,11 @@ impl ClientContext {
             compressors: Arc::clone(&self.compressors),
             runtime: self.runtime.clone(),
         }
+    }
+
+    /// Refuses rows, in NDJSON, that do not fit the table's columns as far as these are known.
+    pub(crate) fn check_rows(&self, rows: &[u8]) -> Result<()> {
+        self.row_checks.check(&self.pipe, rows)
     }
 
     /// The pipe exists, or did when rows were sent to it.

@@ -42,7 +42,8 @@ impl Rows {
         let mut unchecked = Vec::new();
         for row in rows {
             let start = bytes.len();
-            rows::encode(&row, context.options.nulls, &mut bytes)?;
+            rows::encode(&row, context.options.encoding, &mut bytes)?;
+            context.check_rows(bytes.get(start..).unwrap_or_default())?;
             // Checked after each row, so that an endless iterator does not fill the memory.
             unit::check_len(&bytes, &context.options)?;
             if bytes.len() - start > context.options.always_fits() {
@@ -60,6 +61,7 @@ impl Rows {
 
     pub(super) fn of_batch(context: &ClientContext, batch: &RowBatch) -> Result<Self> {
         let bytes = batch.to_bytes();
+        context.check_rows(&bytes)?;
         unit::check_len(&bytes, &context.options)?;
         let unchecked = unit::rows_longer_than(context.options.always_fits(), &bytes);
         Ok(Self {

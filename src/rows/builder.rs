@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{RowBatch, encode, json};
-use crate::base::options::Nulls;
+use crate::base::options::{Encoding, Keys, Nulls};
 use crate::types::error::Result;
 
 /// Builds a [`RowBatch`] row by row. Made by [`RowBatch::builder`].
@@ -26,14 +26,20 @@ use crate::types::error::Result;
 pub struct RowBatchBuilder {
     bytes: Vec<u8>,
     rows: u64,
-    nulls: Nulls,
+    encoding: Encoding,
 }
 
 impl RowBatchBuilder {
     /// Whether null columns of the rows that follow are sent. Default [`Nulls::Send`]: the option of the client is about rows
     /// that the client encodes.
     pub fn nulls(mut self, nulls: Nulls) -> Self {
-        self.nulls = nulls;
+        self.encoding.nulls = nulls;
+        self
+    }
+
+    /// How the top-level keys of the rows that follow are written. Default [`Keys::AsIs`].
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.encoding.keys = keys;
         self
     }
 
@@ -43,7 +49,7 @@ impl RowBatchBuilder {
     ///
     /// [`ErrorKind::InvalidRow`](crate::ErrorKind::InvalidRow); the batch is as it was.
     pub fn push<R: Serialize + ?Sized>(&mut self, row: &R) -> Result<()> {
-        encode(row, self.nulls, &mut self.bytes)?;
+        encode(row, self.encoding, &mut self.bytes)?;
         self.rows += 1;
         Ok(())
     }

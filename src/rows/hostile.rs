@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{RowBatch, encode};
 use crate::base::mutated::mutated;
-use crate::base::options::Nulls;
+use crate::base::options::{Encoding, Keys, Nulls};
 
 /// Any value of serde's data model, including floats that JSON does not have.
 #[derive(Debug, Clone)]
@@ -60,10 +60,11 @@ fn any_value() -> impl Strategy<Value = AnyValue> {
 
 proptest! {
     #[test]
-    fn a_row_is_one_line_of_json_or_refused(row in any_value(), omit: bool) {
+    fn a_row_is_one_line_of_json_or_refused(row in any_value(), omit: bool, upper: bool) {
         let nulls = if omit { Nulls::Omit } else { Nulls::Send };
+        let keys = if upper { Keys::Uppercase } else { Keys::AsIs };
         let mut out = b"before\n".to_vec();
-        let result = encode(&row, nulls, &mut out);
+        let result = encode(&row, Encoding { nulls, keys }, &mut out);
         let line = out.strip_prefix(b"before\n").unwrap();
         if result.is_ok() {
             prop_assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));

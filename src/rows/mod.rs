@@ -1,9 +1,11 @@
 //! Rows: values that serialize to JSON objects, encoded as NDJSON and checked before they are buffered.
 
 mod builder;
+mod columns;
 mod largest;
 mod ndjson;
 mod null;
+mod row;
 mod strict;
 
 use bytes::Bytes;
@@ -12,21 +14,23 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use self::builder::RowBatchBuilder;
+pub use self::columns::Columns;
+pub(crate) use self::columns::lowercase_key;
 pub(crate) use self::largest::largest_value;
 pub use self::ndjson::IntoNdjson;
 
-use crate::base::options::Nulls;
+use crate::base::options::Encoding;
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// Appends `row` to `out` as one line of NDJSON. On an error `out` is unchanged.
 pub(crate) fn encode<R: Serialize + ?Sized>(
     row: &R,
-    nulls: Nulls,
+    encoding: Encoding,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let start = out.len();
     let mut json = serde_json::Serializer::new(&mut *out);
-    let written = row.serialize(strict::Row::new(&mut json, nulls));
+    let written = row.serialize(row::Row::new(&mut json, encoding));
     let problem = match written {
         Ok(()) if out.get(start) == Some(&b'{') => {
             // Only a `RawValue` contains line ends, and only between JSON tokens.
@@ -39,7 +43,7 @@ pub(crate) fn encode<R: Serialize + ?Sized>(
             out.push(b'\n');
             return Ok(());
         }
-        Ok(()) => Error::new(ErrorKind::InvalidRow, strict::NOT_AN_OBJECT),
+        Ok(()) => Error::new(ErrorKind::InvalidRow, row::NOT_AN_OBJECT),
         Err(error) => Error::new(
             ErrorKind::InvalidRow,
             format!("the row cannot be sent: {error}"),
@@ -184,10 +188,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::base::options::{Keys, Nulls};
 
     fn encoded<R: Serialize + ?Sized>(row: &R, nulls: Nulls) -> Result<String> {
         let mut out = b"before\n".to_vec();
-        let result = encode(row, nulls, &mut out);
+        let encoding = Encoding {
+            nulls,
+            ..Encoding::default()
+        };
+        let result = encode(row, encoding, &mut out);
         let text = String::from_utf8(out).unwrap();
         let rest = text.strip_prefix("before\n").unwrap().to_owned();
         match result {
@@ -261,6 +270,73 @@ mod tests {
         assert_eq!(
             encoded(&row, Nulls::Send).unwrap(),
             "{\"id\":1,\"a\":null,\"b\":2}\n"
+        );
+    }
+
+    #[test]
+    fn top_level_keys_are_written_in_upper_case() {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Inner {
+            lift_day: u8,
+        }
+        #[derive(Serialize)]
+        struct Outer {
+            id: Option<u8>,
+            nested: Inner,
+            #[serde(flatten)]
+            rest: BTreeMap<String, u8>,
+        }
+        #[derive(Serialize)]
+        struct Plain<'a> {
+            id: Option<u8>,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            lift: &'a str,
+            größe: u8,
+        }
+        let upper = |row: &dyn Fn(&mut Vec<u8>, Encoding) -> Result<()>, nulls| {
+            let mut out = Vec::new();
+            let keys = Keys::Uppercase;
+            row(&mut out, Encoding { nulls, keys }).map(|()| String::from_utf8(out).unwrap())
+        };
+        let outer = Outer {
+            id: None,
+            nested: Inner { lift_day: 2 },
+            rest: BTreeMap::from([("a b".into(), 1)]),
+        };
+        let of_outer = |out: &mut Vec<u8>, e| encode(&outer, e, out);
+        assert_eq!(
+            upper(&of_outer, Nulls::Send).unwrap(),
+            "{\"ID\":null,\"NESTED\":{\"liftDay\":2},\"A B\":1}\n"
+        );
+        assert_eq!(
+            upper(&of_outer, Nulls::Omit).unwrap(),
+            "{\"NESTED\":{\"liftDay\":2},\"A B\":1}\n"
+        );
+        let plain = Plain {
+            id: None,
+            lift: "",
+            größe: 3,
+        };
+        let of_plain = |out: &mut Vec<u8>, e| encode(&plain, e, out);
+        assert_eq!(
+            upper(&of_plain, Nulls::Send).unwrap(),
+            "{\"ID\":null,\"GRößE\":3}\n"
+        );
+        assert_eq!(upper(&of_plain, Nulls::Omit).unwrap(), "{\"GRößE\":3}\n");
+        // JSON keeps its keys, and so does a key that is no text.
+        let raw = json(b"{\"a\": 1}").unwrap();
+        let of_raw = |out: &mut Vec<u8>, e| encode(raw, e, out);
+        assert_eq!(upper(&of_raw, Nulls::Send).unwrap(), "{\"a\": 1}\n");
+        let numbers = BTreeMap::from([(1, 2)]);
+        let of_numbers = |out: &mut Vec<u8>, e| encode(&numbers, e, out);
+        assert_eq!(upper(&of_numbers, Nulls::Send).unwrap(), "{\"1\":2}\n");
+        let twice = serde_json::json!({ "id": 1, "ID": 2 });
+        let of_twice = |out: &mut Vec<u8>, e| encode(&twice, e, out);
+        let error = upper(&of_twice, Nulls::Send).unwrap_err();
+        assert!(
+            error.to_string().contains("two of its keys are \"ID\""),
+            "{error}"
         );
     }
 

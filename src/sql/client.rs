@@ -19,6 +19,7 @@ use crate::base::time::{SystemClock, TimeSource};
 use crate::config::Profile;
 use crate::context::retries::{FEW_TRIES, FIRST_DELAY, LONGEST_PAUSE, retry_call};
 use crate::http::{HttpTransport, Transport};
+use crate::rows::Columns;
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// The API answers within 45 seconds, with a handle if the statement is still running.
@@ -251,6 +252,55 @@ impl SqlClient {
             None => None,
         };
         Ok(Counts { rows, distinct })
+    }
+
+    /// The columns of a table, for [`check_columns`](crate::StreamingIngestClient::check_columns). A column that is `NOT NULL` and
+    /// has no default is required of each row. A `DESC TABLE` needs no warehouse.
+    ///
+    /// ```no_run
+    /// # async fn example(client: snowpipe_streaming::StreamingIngestClient, sql: snowpipe_streaming::sql::SqlClient) -> snowpipe_streaming::Result<()> {
+    /// use snowpipe_streaming::sql::TableName;
+    ///
+    /// let table = TableName::new("RESORT", "PUBLIC", "LIFT_RIDE")?;
+    /// client.check_columns(sql.columns(&table).await?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Cancel safe like [`query`](Self::query).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`query`](Self::query), and [`ErrorKind::Protocol`] if the answer has no column `name` or `null?`.
+    pub async fn columns(&self, table: &TableName) -> Result<Columns> {
+        let answer = self
+            .query(&Statement::new(format!("DESC TABLE {table}")))
+            .await?;
+        let place = |name: &str| answer.columns.iter().position(|column| column == name);
+        let (Some(name), Some(nullable)) = (place("name"), place("null?")) else {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                format!("the description of {table} has no column \"name\" or \"null?\""),
+            ));
+        };
+        let (kind, default) = (place("kind"), place("default"));
+        let mut columns = Columns::new([""; 0]);
+        for row in &answer.rows {
+            let cell = |at: Option<usize>| row.get(at?)?.as_deref().filter(|text| !text.is_empty());
+            let Some(name) = cell(Some(name)) else {
+                continue;
+            };
+            // A virtual column takes no values.
+            if cell(kind).is_some_and(|kind| !kind.eq_ignore_ascii_case("COLUMN")) {
+                continue;
+            }
+            let is_required = cell(Some(nullable)) == Some("N") && cell(default).is_none();
+            columns = if is_required {
+                columns.required([name])
+            } else {
+                columns.optional([name])
+            };
+        }
+        Ok(columns)
     }
 
     async fn run(&self, statement: &Statement) -> Result<Rows> {

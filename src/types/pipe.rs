@@ -45,6 +45,11 @@ impl PipePath {
         })
     }
 
+    /// Whether this is the name of a table's default pipe.
+    pub(crate) fn is_default(&self) -> bool {
+        self.pipe.ends_with("-STREAMING")
+    }
+
     /// The default pipe of a table, `<TABLE>-STREAMING`, which Snowflake creates when it is first used.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod channel;
 mod churn;
 mod client_close;
 mod close;
+mod columns;
 mod commit_latency;
 mod compiles;
 mod config;
