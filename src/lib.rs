@@ -49,7 +49,7 @@
 //! - Wait for commits: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
 //! - Run a job that ends when its rows are in: [`StreamingIngestClient::send_once`].
 //! - Append rows without offsets, of a source that cannot be read again: [`StreamingIngestClient::open_untracked_channel`]; from
-//!   many tasks, such as the handlers of a service: [`Sender`].
+//!   many tasks, such as the handlers of a service: [`ChannelSender`].
 //! - Stream into several tables with one login: [`StreamingIngestClient::for_pipe`].
 //! - Write from many producers with nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be in
 //!   the table twice.
@@ -163,7 +163,8 @@ pub use self::base::options::{CommitEvidence, Keys, Nulls, OnUncommitted, Pacing
 #[cfg(feature = "stream")]
 pub use self::channel::commit_stream::CommitStream;
 pub use self::channel::receipt::{Commits, Receipt};
-pub use self::channel::sender::Sender;
+pub use self::channel::sender::ChannelSender;
+pub use self::channel::weak_sender::WeakChannelSender;
 pub use self::channel::{Channel, Tracked, Untracked};
 pub use self::client::StreamingIngestClient;
 pub use self::client::builder::ClientBuilder;

@@ -75,7 +75,7 @@ async fn run(args: Args) -> Result<()> {
         None => local(&emulator()?)?,
     };
     let client = client.append_timeout(PATIENCE).build().await?;
-    let channel = client.open_untracked_channel(args.channel).await?;
+    let rides = client.open_untracked_channel(args.channel).await?;
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -86,7 +86,7 @@ async fn run(args: Args) -> Result<()> {
             std::future::pending::<()>().await;
         }
     };
-    let report = service::serve(listener, channel, stop).await?;
+    let report = service::serve(listener, rides.into_sender(), stop).await?;
     client.close().await?;
     println!("stopped: {} rows committed", report.rows_committed);
     Ok(())

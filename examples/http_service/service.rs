@@ -1,6 +1,4 @@
-//! The service: a router whose handlers append with a sender, and the task that owns the channel.
-
-use std::time::Duration;
+//! The service: a router whose handlers append with a sender, which they share.
 
 use anyhow::Result;
 use axum::Router;
@@ -11,11 +9,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize;
-use snowpipe_streaming::{
-    Channel, CloseReport, Error, ErrorKind, Receipt, RowBatch, Sender, Untracked,
-};
+use snowpipe_streaming::{ChannelSender, CloseReport, Error, ErrorKind, Receipt, RowBatch};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 const NDJSON: &str = "application/x-ndjson";
 /// The longest body. An append of up to 256 KiB is one piece: either all rows of a request are appended or none, and a client can
@@ -23,8 +18,6 @@ const NDJSON: &str = "application/x-ndjson";
 const BODY_BYTES: usize = 128 << 10;
 /// How long a client waits before it repeats a request that was answered with 503, in seconds.
 const RETRY_AFTER_SECONDS: u8 = 1;
-/// The pause between two attempts to reopen the channel.
-const REOPEN_PAUSE: Duration = Duration::from_secs(5);
 
 /// Serves until `stop` resolves, then answers the requests under way, and closes the channel when their rows are committed.
 ///
@@ -33,41 +26,17 @@ const REOPEN_PAUSE: Duration = Duration::from_secs(5);
 /// If the service cannot accept connections, or not everything is committed in time.
 pub(crate) async fn serve(
     listener: TcpListener,
-    channel: Channel<Untracked>,
+    rides: ChannelSender,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<CloseReport> {
     let router = Router::new()
         .route("/rides", post(append))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .with_state(channel.sender());
-    let (served, all_served) = oneshot::channel();
-    let owner = tokio::spawn(own(channel, all_served));
-    let result = axum::serve(listener, router)
+        .with_state(rides.clone());
+    axum::serve(listener, router)
         .with_graceful_shutdown(stop)
-        .await;
-    // The owner waits for it, and has not ended before.
-    let _ = served.send(());
-    let report = owner.await??;
-    result?;
-    Ok(report)
-}
-
-/// Owns the channel: reopens it when it is invalidated, and closes it when all requests are served.
-async fn own(
-    mut channel: Channel<Untracked>,
-    mut all_served: oneshot::Receiver<()>,
-) -> Result<CloseReport, Error> {
-    loop {
-        tokio::select! {
-            biased;
-            _ = &mut all_served => return channel.close().await,
-            why = channel.invalidated() => tracing::error!(%why, "reopening the channel"),
-        }
-        if let Err(error) = channel.reopen().await {
-            tracing::error!(%error, "the channel cannot be reopened; trying again");
-            tokio::time::sleep(REOPEN_PAUSE).await;
-        }
-    }
+        .await?;
+    Ok(rides.close().await?)
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,7 +52,7 @@ enum Wait {
 
 /// Appends the rows of a request. Answers 202 when they are in memory, and with `?wait=commit` 200 when they are in the table.
 async fn append(
-    State(rides): State<Sender>,
+    State(rides): State<ChannelSender>,
     Query(options): Query<Options>,
     headers: HeaderMap,
     body: Bytes,
@@ -99,7 +68,11 @@ async fn append(
 }
 
 /// Appends one JSON object, or with the content type of NDJSON an object per line.
-async fn append_body(rides: &Sender, headers: &HeaderMap, body: &Bytes) -> Result<Receipt, Error> {
+async fn append_body(
+    rides: &ChannelSender,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Receipt, Error> {
     if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == NDJSON) {
         rides.append_batch(&RowBatch::from_ndjson(body)?).await
     } else {

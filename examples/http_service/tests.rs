@@ -40,7 +40,7 @@ impl Running {
             client,
             url: format!("http://{address}/rides"),
             stop,
-            serving: tokio::spawn(service::serve(listener, channel, stopped)),
+            serving: tokio::spawn(service::serve(listener, channel.into_sender(), stopped)),
         }
     }
 

@@ -142,7 +142,7 @@ impl Share {
             charge = self.charge(bytes) => Ok(charge),
             () = self.exhausted(bytes) => Err(Error::new(
                 ErrorKind::Backpressure,
-                "memory is used up by rows that were handed back and not taken; the rows were not appended: await the acknowledgements of elastic appends or drop them, call `checkpoint`, and append again",
+                "memory is used up by rows that were handed back and not taken; the rows were not appended: await the acknowledgements of elastic appends or drop them, call `checkpoint` or `take_uncommitted_rows`, and append again",
             )),
             () = late(timeout) => Err(Error::new(
                 ErrorKind::Backpressure,

@@ -15,6 +15,7 @@ pub(crate) mod row_source;
 pub(crate) mod sender;
 pub(crate) mod shared;
 mod staging;
+pub(crate) mod weak_sender;
 mod writer;
 
 use std::marker::PhantomData;
@@ -79,7 +80,7 @@ pub enum Untracked {}
 ///
 /// A channel is not `Clone`: tokens must rise in the order of appends, and two interleaved writers would lose rows on
 /// resume. For more parallelism, open more channels. Rows without tokens have no order to keep: any number of tasks append to
-/// a `Channel<Untracked>` through its [`Sender`](crate::Sender)s.
+/// a `Channel<Untracked>` through its senders: [`into_sender`](Channel::into_sender).
 ///
 /// Dropping a channel flushes it. It continues in the background until everything is committed, for at most the client's
 /// close timeout, and receipts still resolve. To know the outcome, call [`close`](Self::close).
@@ -320,10 +321,13 @@ impl<M: Mode> Channel<M> {
             (core.is_in_doubt(&status), core.handover(&status))
         });
         let unreported = old.unreported(&old.progress());
-        let given_up = old.core().take_given_up();
+        let (given_up, why) = {
+            let mut core = old.core();
+            (core.take_given_up(), core.why_ended())
+        };
         shared.update(|core, now| {
             core.inherit(now, unreported, uncounted);
-            core.inherit_given_up(given_up);
+            core.inherit_given_up(given_up, why);
         });
         let timeout = self.writer.timeout;
         self.writer = Writer::new(Arc::clone(&self.registry.context), Arc::clone(&shared));
@@ -345,7 +349,8 @@ impl<M: Mode> Channel<M> {
     /// # Errors
     ///
     /// - The reason if not everything is committed; [`close_report`](Error::close_report) lists the uncommitted rows by state, and
-    ///   [`uncommitted_rows`](Error::uncommitted_rows) has those of an untracked channel.
+    ///   [`uncommitted_rows`](Error::uncommitted_rows) has those of an untracked channel. It also has rows that were given up before
+    ///   a reopen and that nobody has taken.
     /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet. Everything is committed.
     pub async fn close(self) -> Result<CloseReport> {
         let until = self.close_deadline();
@@ -364,11 +369,22 @@ impl<M: Mode> Channel<M> {
         shared.wait(|p| p.has_given_up().then_some(())).await;
         // The driver would do this as well, but the name has to be free when this call returns.
         self.registry.forget(&shared);
-        let report = shared.core().report();
         let progress = shared.progress();
-        if !report.uncommitted.is_empty() {
+        let (report, why, rows) = {
+            let mut core = shared.core();
+            (
+                core.report(),
+                core.why_given_up(),
+                core.take_uncommitted_rows(),
+            )
+        };
+        let error = if report.uncommitted.is_empty() {
+            why
+        } else {
+            Some(error)
+        };
+        if let Some(error) = error {
             let error = error.with_report(report);
-            let rows = shared.core().take_uncommitted_rows();
             return Err(if rows.is_empty() {
                 error
             } else {

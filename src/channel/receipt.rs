@@ -65,11 +65,11 @@ impl Receipt {
     /// them. A request handler that must answer sooner calls [`initiate_flush`](crate::Channel::initiate_flush) after its
     /// append, or the client is built with a shorter lag. Each append is then sent in a small request, and a channel may send
     /// ten of these a second. Prefer many handlers that await their receipts concurrently and leave the batching to the lag.
-    /// If their rows need no offsets, each has a [`Sender`](crate::Sender):
+    /// If their rows need no offsets, each has a [`ChannelSender`](crate::ChannelSender):
     ///
     /// ```no_run
-    /// # use snowpipe_streaming::{Result, Sender};
-    /// # async fn example(rides: Sender, ride: serde_json::Value) -> Result<()> {
+    /// # use snowpipe_streaming::{ChannelSender, Result};
+    /// # async fn example(rides: ChannelSender, ride: serde_json::Value) -> Result<()> {
     /// let receipt = rides.append_row(&ride).await?;
     /// receipt.committed().await
     /// # }

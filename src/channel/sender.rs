@@ -1,30 +1,38 @@
-//! Senders: handles with which many tasks append to one untracked channel.
+//! Senders: shared handles that own an untracked channel together.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use super::append::Append;
 use super::row_source::{BatchSource, Plain};
-use super::shared::{Latest, Shared};
-use super::writer::Writer;
+use super::weak_sender::WeakChannelSender;
 use super::{Channel, Untracked};
-use crate::base::watched::Watched;
-use crate::context::ClientContext;
+use crate::base::retry::Backoff;
 use crate::rows::RowBatch;
-#[allow(unused_imports, reason = "documentation links")]
-use crate::types::error::ErrorKind;
+use crate::types::close_report::CloseReport;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::uncommitted_rows::UncommittedRows;
 
-/// Appends rows to an untracked channel from any number of tasks. Cheap to clone.
-///
-/// Each append encodes its rows on its own task, outside of any lock, so a sender needs no mutex around it. A request handler
-/// can take it as its state:
+/// The first and the longest pause before a channel is reopened.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Appends rows to an untracked channel from any number of tasks, and keeps the channel open. Cheap to clone. Made by
+/// [`Channel::into_sender`].
 ///
 /// ```
 /// # use snowpipe_streaming::emulator::Emulator;
-/// use snowpipe_streaming::{PipePath, Result, Sender, StreamingIngestClient};
+/// use snowpipe_streaming::{ChannelSender, PipePath, Result, StreamingIngestClient};
 ///
-/// async fn handle(rides: Sender, ride: serde_json::Value) -> Result<()> {
+/// async fn rides(client: &StreamingIngestClient) -> Result<ChannelSender> {
+///     Ok(client.open_untracked_channel("rides").await?.into_sender())
+/// }
+///
+/// async fn handle(rides: ChannelSender, ride: serde_json::Value) -> Result<()> {
 ///     rides.append_row(&ride).await?.committed().await
 /// }
 ///
@@ -34,88 +42,135 @@ use crate::types::error::ErrorKind;
 /// # let profile = emulator.profile()?;
 /// # let pipe = PipePath::for_table("RESORT", "PUBLIC", "LIFT_RIDE")?;
 /// # let client = StreamingIngestClient::builder(profile, pipe).transport(emulator.transport()).build().await?;
-/// let channel = client.open_untracked_channel("rides").await?;
-/// let rides = channel.sender();
+/// let rides = rides(&client).await?;
 /// let handlers: Vec<_> = (0..10)
 ///     .map(|id| tokio::spawn(handle(rides.clone(), serde_json::json!({ "ID": id }))))
 ///     .collect();
 /// for handler in handlers {
 ///     handler.await.expect("no panic")?;
 /// }
-/// channel.close().await?;
-/// # assert_eq!(emulator.rows("RESORT.PUBLIC.LIFT_RIDE")?.len(), 10);
+/// let report = rides.close().await?;
+/// assert_eq!(report.rows_committed, 10);
 /// # Ok(()) }
 /// ```
 ///
-/// The task that owns the [`Channel`] closes it, and reopens it after an invalidation; [`Channel::invalidated`] says when. A
-/// sender appends to the channel as it is at the call, so it works again after a reopen. A sender does not keep the channel
-/// open, and dropping one changes nothing.
+/// - **Reopening.** If the channel is invalidated, it is opened again after a pause of a second, which grows to a minute while that
+///   does not help. Appends fail in between with [`ErrorKind::Invalidated`].
+/// - **Rows that are given up** by an invalidation, which [`Recovery::Replay`](crate::Recovery::Replay) could not prevent, are kept for
+///   [`take_uncommitted_rows`](Self::take_uncommitted_rows). Their receipts have failed.
+/// - **The end.** [`close`](Self::close) ends the channel for all clones and says what became of the rows. When the last clone is
+///   dropped, the channel drains in the background, as a dropped [`Channel`] does.
 ///
-/// # Order and receipts
-///
-/// The rows of one append keep their order. Rows of appends that run at once have no order, and an append of many rows may
-/// have rows of other tasks between its own. Its [receipt](crate::Receipt) covers everything from its first row to its last
-/// one, so [`ErrorKind::RowsRejected`] may be about a row of another task.
-///
-/// # Memory
-///
-/// Rows count as memory of the channel once they are appended. An append that waits for memory holds the rows that it has
-/// encoded besides: a single row, or of many at most 256 KiB. Appends get memory in the order in which they ask for it. A
-/// service bounds how many appends wait, or how long:
-/// [`append_timeout`](crate::ClientBuilder::append_timeout).
-///
-/// # Only for untracked channels
-///
-/// Offset tokens must rise in the order of appends. Tasks that append at once cannot promise that, so a
-/// [`Channel<Tracked>`](crate::Tracked) has no senders.
-#[derive(Clone)]
-pub struct Sender {
-    context: Arc<ClientContext>,
-    latest: Arc<Watched<Latest>>,
+/// For order, receipts and memory see [`WeakChannelSender`].
+#[derive(Debug, Clone)]
+pub struct ChannelSender {
+    rows: WeakChannelSender,
+    /// The owner stops when the last clone is dropped.
+    owner: mpsc::Sender<Command>,
 }
 
-impl std::fmt::Debug for Sender {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sender")
-            .field("channel", &self.current())
-            .finish_non_exhaustive()
-    }
+/// What a handle wants of the task that owns the channel.
+#[derive(Debug)]
+enum Command {
+    Close(oneshot::Sender<Result<CloseReport>>),
+    Take(oneshot::Sender<UncommittedRows>),
 }
 
 impl Channel<Untracked> {
-    /// Returns a handle with which other tasks append to this channel.
-    pub fn sender(&self) -> Sender {
-        Sender {
-            context: Arc::clone(&self.registry.context),
-            latest: Arc::clone(&self.latest),
+    /// Converts the channel to a handle that can be cloned, that keeps the channel open and opens it again when it is invalidated.
+    pub fn into_sender(self) -> ChannelSender {
+        let (owner, commands) = mpsc::channel(1);
+        let rows = self.weak_sender();
+        let context = &self.registry.context;
+        let runtime = tokio::runtime::Handle::try_current();
+        let runtime = runtime.unwrap_or_else(|_| context.runtime.clone());
+        runtime.spawn(own(self, commands));
+        ChannelSender { rows, owner }
+    }
+}
+
+/// Owns the channel, until it is to be closed or the last sender is dropped.
+async fn own(mut channel: Channel<Untracked>, mut commands: mpsc::Receiver<Command>) {
+    let mut pause = Pause::new();
+    loop {
+        let command = tokio::select! {
+            biased;
+            command = commands.recv() => command,
+            () = keep_open(&mut channel, &mut pause) => continue,
+        };
+        match command {
+            Some(Command::Take(reply)) => {
+                let _ = reply.send(channel.take_uncommitted_rows().await);
+            }
+            Some(Command::Close(reply)) => {
+                let _ = reply.send(channel.close().await);
+                return;
+            }
+            // The channel drains when it is dropped.
+            None => return,
         }
     }
 }
 
-impl Sender {
-    fn current(&self) -> Arc<Shared> {
-        Arc::clone(&self.latest.value().shared)
+/// Waits until the channel is invalidated, and reopens it once. Cancelled, the channel stays invalidated.
+async fn keep_open(channel: &mut Channel<Untracked>, pause: &mut Pause) {
+    let why = channel.invalidated().await;
+    if !matches!(why.kind(), ErrorKind::Invalidated(_)) {
+        // The client is closed: nothing can be reopened.
+        return std::future::pending().await;
+    }
+    let pause = pause.next(channel.registry.context.random_unit());
+    warn!(%why, ?pause, "the channel is opened again");
+    sleep(pause).await;
+    if let Err(error) = channel.reopen().await {
+        warn!(%error, "the channel cannot be opened again");
+    }
+}
+
+/// The pause before the next reopen. It starts anew when the last reopen was long ago.
+struct Pause {
+    backoff: Backoff,
+    last: Option<Instant>,
+}
+
+impl Pause {
+    fn new() -> Self {
+        Self {
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            last: None,
+        }
     }
 
-    fn writer(&self) -> Writer {
-        Writer::new(Arc::clone(&self.context), self.current())
+    fn next(&mut self, unit: f64) -> Duration {
+        let now = Instant::now();
+        let last = self.last.replace(now);
+        if last.is_some_and(|last| now - last > 2 * LONGEST_PAUSE) {
+            self.backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        }
+        self.backoff.next(unit)
     }
+}
 
-    /// Whether the channel was closed or dropped, so that no append succeeds any more.
+fn gone() -> Error {
+    Error::new(
+        ErrorKind::ChannelClosed,
+        "the channel was closed by another sender, or its runtime has ended",
+    )
+}
+
+impl ChannelSender {
+    /// Whether the channel was closed, so that no append succeeds any more.
     pub fn is_closed(&self) -> bool {
-        self.current().progress().is_closing
+        self.rows.is_closed()
     }
 
     /// Appends one row. The row is encoded at the call. [`Append`] documents what the future waits for.
     ///
     /// # Errors
     ///
-    /// As [`Channel::<Untracked>::append_row`]. Nothing was appended:
-    /// - [`ErrorKind::Invalidated`]: the task that owns the channel may reopen it.
-    /// - [`ErrorKind::ChannelClosed`]: the channel was closed or dropped ([`is_closed`](Self::is_closed)), or is being
-    ///   reopened without an invalidation.
+    /// As [`Channel::<Untracked>::append_row`]. [`ErrorKind::Invalidated`] while the channel is being opened again.
     pub fn append_row<R: Serialize + ?Sized>(&self, row: &R) -> Append<'static> {
-        Append::row(self.writer(), row, Ok(None))
+        self.rows.append_row(row)
     }
 
     /// Appends one row that is already a JSON object, as [`Channel::<Untracked>::append_json`] does.
@@ -124,21 +179,20 @@ impl Sender {
     ///
     /// As [`append_row`](Self::append_row). [`ErrorKind::InvalidRow`] also if the row is not valid JSON.
     pub fn append_json(&self, row: impl AsRef<[u8]>) -> Append<'static> {
-        Append::json(self.writer(), row.as_ref(), Ok(None))
+        self.rows.append_json(row)
     }
 
-    /// Appends rows. The rows may be split anywhere, and rows of other tasks may come between.
+    /// Appends rows, as [`WeakChannelSender::append_rows`] does.
     ///
     /// # Errors
     ///
-    /// As [`append_row`](Self::append_row), but rows before the one at fault may have been appended, and so may rows before
-    /// the channel was closed or invalidated.
+    /// As [`append_row`](Self::append_row), but rows before the one at fault may have been appended.
     pub fn append_rows<I>(&self, rows: I) -> Append<'static, Plain<I::IntoIter>>
     where
         I: IntoIterator,
         I::Item: Serialize,
     {
-        Append::plain(self.writer(), rows.into_iter())
+        self.rows.append_rows(rows)
     }
 
     /// Appends encoded rows.
@@ -147,6 +201,33 @@ impl Sender {
     ///
     /// As [`append_rows`](Self::append_rows).
     pub fn append_batch(&self, batch: &RowBatch) -> Append<'static, BatchSource> {
-        Append::batch(self.writer(), batch.clone(), Ok(None))
+        self.rows.append_batch(batch)
+    }
+
+    /// Takes the rows that the channel has given up, as [`Channel::take_uncommitted_rows`] does. There are none once the channel is
+    /// closed, because the error of the close has them.
+    ///
+    /// Cancel safe in that a cancelled call may take the rows, and drops them: await it.
+    pub async fn take_uncommitted_rows(&self) -> UncommittedRows {
+        let (reply, rows) = oneshot::channel();
+        if self.owner.send(Command::Take(reply)).await.is_err() {
+            return UncommittedRows::default();
+        }
+        rows.await.unwrap_or_default()
+    }
+
+    /// Closes the channel for all clones, as [`Channel::close`] does.
+    ///
+    /// If the future is cancelled, the channel closes in the background.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::close`]; [`ErrorKind::ChannelClosed`] if another clone has closed it.
+    pub async fn close(self) -> Result<CloseReport> {
+        let (reply, closed) = oneshot::channel();
+        if self.owner.send(Command::Close(reply)).await.is_err() {
+            return Err(gone());
+        }
+        closed.await.unwrap_or_else(|_| Err(gone()))
     }
 }

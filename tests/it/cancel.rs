@@ -305,7 +305,7 @@ async fn a_cancelled_untracked_append_leaves_its_first_rows_and_no_duplicates() 
                     polls(left, append).await.map(Result::unwrap).is_some()
                 }
                 Untracked::SenderRow => {
-                    let sender = channel.sender();
+                    let sender = channel.weak_sender();
                     let one_by_one = async {
                         for row in noisy(0..END) {
                             drop(sender.append_row(&row).await.unwrap());
@@ -315,7 +315,7 @@ async fn a_cancelled_untracked_append_leaves_its_first_rows_and_no_duplicates() 
                     polls(left, one_by_one).await.is_some()
                 }
                 Untracked::SenderRows => {
-                    let append = channel.sender().append_rows(noisy(0..END));
+                    let append = channel.weak_sender().append_rows(noisy(0..END));
                     polls(left, append).await.map(Result::unwrap).is_some()
                 }
             };

@@ -75,7 +75,7 @@ async fn appended(client: &StreamingIngestClient, row: &Value) -> Vec<ErrorKind>
     }
     tracked.close().await.unwrap();
     let mut untracked = client.open_untracked_channel("u").await.unwrap();
-    let sender = untracked.sender();
+    let sender = untracked.weak_sender();
     for outcome in [
         untracked.append_row(row).await.map(drop),
         untracked.append_rows([row]).await.map(drop),

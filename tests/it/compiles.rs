@@ -5,7 +5,7 @@ use std::cell::Cell;
 use serde::Serialize;
 use snowpipe_streaming::append::Append;
 use snowpipe_streaming::{
-    Channel, Commits, OffsetToken, Receipt, RowBatch, Sender, StreamingIngestClient,
+    Channel, Commits, OffsetToken, Receipt, RowBatch, StreamingIngestClient, WeakChannelSender,
 };
 
 use crate::support::World;
@@ -111,7 +111,7 @@ async fn offsets_of_all_types_are_accepted() {
 async fn a_sender_is_shared_and_its_appends_are_spawned() {
     let client = World::new().client().await;
     let channel = client.open_untracked_channel("c").await.unwrap();
-    let sender = channel.sender();
+    let sender = channel.weak_sender();
     let one: Append<'static> = {
         let row = ride(1);
         sender.append_row(&row)
@@ -138,10 +138,10 @@ fn handles_are_send_and_clone_where_users_need_it() {
     send_and_sync::<StreamingIngestClient>();
     send_and_sync::<Receipt>();
     send_and_sync::<Commits>();
-    send_and_sync::<Sender>();
+    send_and_sync::<WeakChannelSender>();
     cloned::<StreamingIngestClient>();
     cloned::<Receipt>();
     cloned::<Commits>();
-    cloned::<Sender>();
+    cloned::<WeakChannelSender>();
     assert_eq!(size_of::<snowpipe_streaming::Error>(), size_of::<usize>());
 }

@@ -85,6 +85,7 @@ mod scale;
 mod scripted_server;
 mod secrets;
 mod senders;
+mod shared_sender;
 mod sim;
 mod splitting;
 mod status_calls;

@@ -8,8 +8,8 @@ use serde_json::json;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{
-    Channel, ErrorKind, InvalidationCause, PipePath, Receipt, Recovery, RowBatch, Sender,
-    StreamingIngestClient, Untracked,
+    Channel, ErrorKind, InvalidationCause, PipePath, Receipt, Recovery, RowBatch,
+    StreamingIngestClient, Untracked, WeakChannelSender,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -40,7 +40,7 @@ fn all(range: Range<i64>) -> Vec<i64> {
 }
 
 /// Appends the rows of a task in every form. Each receipt is for its own rows: they are in the table when it resolves.
-async fn append_in_all_forms(world: &World, rides: &Sender, rows: Range<i64>) {
+async fn append_in_all_forms(world: &World, rides: &WeakChannelSender, rows: Range<i64>) {
     let ends = [1, 2, 502, rows.end - rows.start].map(|count| rows.start + count);
     let one = rides.append_row(&row(rows.start)).await.unwrap();
     let json = row(ends[0]).to_string();
@@ -69,7 +69,7 @@ async fn tasks_on_several_threads_append_at_once_and_each_row_lands_once() {
     let channel = open(&client).await;
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
-        let rides = channel.sender();
+        let rides = channel.weak_sender();
         tasks.spawn(async move {
             append_in_all_forms(world, &rides, task * ROWS..(task + 1) * ROWS).await;
         });
@@ -92,12 +92,12 @@ async fn a_receipt_reports_the_rejects_of_its_own_rows() {
     let channel = open(&client).await;
     let mut outcomes = Vec::new();
     for row in [json!({ "N": 1 }), json!({ "M": 2 }), json!({ "N": 3 })] {
-        let receipt = channel.sender().append_row(&row).await.unwrap();
+        let receipt = channel.weak_sender().append_row(&row).await.unwrap();
         let outcome = receipt.committed().await;
         outcomes.push(outcome.map_err(|error| error.kind()));
     }
     assert_eq!(outcomes, [Ok(()), Err(ErrorKind::RowsRejected), Ok(())]);
-    let none = channel.sender().append_rows([(); 0]).await.unwrap();
+    let none = channel.weak_sender().append_rows([(); 0]).await.unwrap();
     none.committed().await.unwrap();
     let report = channel.close().await.unwrap();
     assert_eq!((report.rows_committed, report.uncommitted.len()), (3, 0));
@@ -109,7 +109,7 @@ async fn a_sender_fails_while_its_channel_is_invalidated_and_works_after_the_reo
     let builder = world.builder().recovery(Recovery::Surface);
     let client = builder.build().await.unwrap();
     let mut channel = open(&client).await;
-    let rides = channel.sender();
+    let rides = channel.weak_sender();
     let must = Fault::Invalidate(REOPEN.to_owned());
     world.emulator.faults().push(must.on(Endpoint::Append));
     let lost = rides.append_row(&row(0)).await.unwrap();
@@ -121,6 +121,7 @@ async fn a_sender_fails_while_its_channel_is_invalidated_and_works_after_the_reo
     }
     let late = rides.append_row(&row(1));
     channel.reopen().await.unwrap();
+    assert_eq!(channel.take_uncommitted_rows().await.unsent_count(), 1);
     // A future appends to the channel as it was at the call.
     let error = late.await.unwrap_err();
     assert_eq!(cause(&error), InvalidationCause::MustReopen);
@@ -133,7 +134,7 @@ async fn a_sender_fails_while_its_channel_is_invalidated_and_works_after_the_reo
 }
 
 /// Appends each row until its receipt says that it is committed.
-async fn insist(rides: Sender, rows: Range<i64>) -> u64 {
+async fn insist(rides: WeakChannelSender, rows: Range<i64>) -> u64 {
     let mut failed = 0;
     for n in rows {
         let appended = async { rides.append_row(&row(n)).await?.committed().await };
@@ -164,12 +165,14 @@ async fn senders_go_on_after_reopens_in_the_middle() {
         }
         let mut tasks = JoinSet::new();
         for task in 0..10 {
-            tasks.spawn(insist(channel.sender(), 20 * task..20 * task + 20));
+            tasks.spawn(insist(channel.weak_sender(), 20 * task..20 * task + 20));
         }
         let own = async {
             loop {
                 channel.invalidated().await;
                 channel.reopen().await.unwrap();
+                // The tasks append them again.
+                drop(channel.take_uncommitted_rows().await);
             }
         };
         let failed = tokio::select! {
@@ -184,7 +187,7 @@ async fn senders_go_on_after_reopens_in_the_middle() {
 }
 
 /// Appends rows until the channel accepts no more. Returns the rows whose append resolved, and the last error.
-async fn append_until_closed(rides: Sender, rows: Range<i64>) -> (Vec<i64>, ErrorKind) {
+async fn append_until_closed(rides: WeakChannelSender, rows: Range<i64>) -> (Vec<i64>, ErrorKind) {
     let mut appended = Vec::new();
     for n in rows {
         match rides.append_row(&noisy(n..n + 1).next()).await {
@@ -211,7 +214,7 @@ async fn what_was_appended_before_the_end_is_committed_and_nothing_after_it() {
         let client = world.builder().memory_budget(256 << 10).build();
         let client = client.await.unwrap();
         let channel = open(&client).await;
-        let rides = channel.sender();
+        let rides = channel.weak_sender();
         let fault = match end {
             End::DropInvalidated => Fault::Invalidate(REOPEN.to_owned()),
             _ => Fault::Refuse,
@@ -224,7 +227,7 @@ async fn what_was_appended_before_the_end_is_committed_and_nothing_after_it() {
         let mut tasks = JoinSet::new();
         for task in 0..10 {
             let rows = 10_000 * task..10_000 * task + 10_000;
-            tasks.spawn(append_until_closed(channel.sender(), rows));
+            tasks.spawn(append_until_closed(channel.weak_sender(), rows));
         }
         sleep(Duration::from_secs(1)).await;
         let kinds = |kind| move |(_, last): &(Vec<i64>, ErrorKind)| *last == kind;
@@ -280,7 +283,7 @@ async fn a_sender_keeps_neither_its_channel_nor_its_client() {
     let world = World::new();
     let client = world.client().await;
     let channel = open(&client).await;
-    let rides = channel.sender();
+    let rides = channel.weak_sender();
     let receipt = rides.append_row(&row(0)).await.unwrap();
     drop(rides.clone());
     let second = rides.append_row(&row(1)).await.unwrap();
@@ -302,7 +305,7 @@ async fn the_end_of_the_client_is_the_end_of_its_senders() {
     let world = World::new();
     let client = world.client().await;
     let channel = open(&client).await;
-    let rides = channel.sender();
+    let rides = channel.weak_sender();
     client.abort();
     let error = rides.append_row(&row(0)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClientClosed);
@@ -326,7 +329,7 @@ async fn senders_that_wait_for_memory_all_have_their_turn() {
         let channel = client.open_untracked_channel(format!("u{n}"));
         let channel = channel.await.unwrap();
         for sender in 0..SENDERS {
-            let rides = channel.sender();
+            let rides = channel.weak_sender();
             let first = (n * SENDERS + sender) * ROWS;
             let middle = first + ROWS - 10;
             tasks.spawn(async move {
@@ -375,7 +378,7 @@ async fn senders_that_wait_for_the_compression_all_learn_of_its_end() {
     let start = Instant::now();
     let mut tasks = JoinSet::new();
     for sender in 0..SENDERS {
-        let rides = channel.sender();
+        let rides = channel.weak_sender();
         let rows = batch(sender * ROWS..(sender + 1) * ROWS);
         tasks.spawn(async move { rides.append_batch(&rows).await.unwrap() });
     }
@@ -394,7 +397,7 @@ async fn what_a_sender_cannot_append_is_refused_as_the_channel_refuses_it() {
     let builder = world.builder().memory_budget(256 << 10);
     let client = builder.append_timeout(timeout).build().await.unwrap();
     let channel = open(&client).await;
-    let rides = channel.sender();
+    let rides = channel.weak_sender();
     let error = rides.append_row(&7).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRow);
     let error = rides.append_json("{").await.unwrap_err();

@@ -16,6 +16,8 @@ pub(crate) struct GivenUp {
     kept: Vec<Kept>,
     /// Rows from before a reopen, in order, and whether they were sent.
     inherited: Vec<(bool, Kept)>,
+    /// Why the inherited rows were given up.
+    why: Option<Error>,
     /// Whether the driver is compressing rows that were given up meanwhile.
     is_sealing: bool,
 }
@@ -110,8 +112,14 @@ impl Core {
     }
 
     /// Takes over the rows that the channel's state before a reopen has given up.
-    pub(crate) fn inherit_given_up(&mut self, rows: Vec<(bool, Kept)>) {
+    pub(crate) fn inherit_given_up(&mut self, rows: Vec<(bool, Kept)>, why: Option<Error>) {
+        self.given_up.why = why.filter(|_| !rows.is_empty());
         self.given_up.inherited = rows;
+    }
+
+    /// Why rows from before a reopen were given up that nobody has taken; `None` if there are none.
+    pub(crate) fn why_given_up(&self) -> Option<Error> {
+        self.given_up.why.clone()
     }
 
     /// Takes the rows that were given up. They no longer count towards the memory budget.

@@ -277,6 +277,11 @@ impl Core {
         Some(error.clone().with_committed_token(self.committed_token()))
     }
 
+    /// Why the channel accepts no more rows.
+    pub(crate) fn why_ended(&self) -> Option<Error> {
+        self.end.clone()
+    }
+
     pub(crate) fn is_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use snowpipe_streaming::{
-    Channel, Error, ErrorKind, Receipt, Result, Sender, UncommittedRows, Untracked,
+    Channel, Error, ErrorKind, Receipt, Result, UncommittedRows, Untracked, WeakChannelSender,
 };
 use tokio::time::{sleep, sleep_until};
 
@@ -41,8 +41,8 @@ impl Program {
                 (self.reopened(channel).await, senders)
             } else {
                 let channel = self.open().await;
-                let senders = (0..self.record.plan.senders).map(|_| channel.sender());
-                let senders: Vec<Sender> = senders.collect();
+                let senders = (0..self.record.plan.senders).map(|_| channel.weak_sender());
+                let senders: Vec<WeakChannelSender> = senders.collect();
                 (channel, senders)
             };
             let mut sent = Vec::new();
@@ -90,7 +90,7 @@ impl Program {
     }
 
     /// Checks that senders cannot append after their channel is closed.
-    async fn refused(&self, senders: &[Sender]) {
+    async fn refused(&self, senders: &[WeakChannelSender]) {
         for sender in senders {
             let attempt = self.record.world.id();
             let done = sender.append_row(&self.record.row(0, attempt)).await;
@@ -177,7 +177,7 @@ impl Program {
     async fn stream(
         &mut self,
         channel: &mut Channel<Untracked>,
-        senders: &[Sender],
+        senders: &[WeakChannelSender],
         sent: &mut Vec<Sent>,
     ) -> Option<Error> {
         let record = Arc::clone(&self.record);
@@ -247,7 +247,7 @@ impl Program {
     async fn append(
         &self,
         channel: &mut Channel<Untracked>,
-        senders: &[Sender],
+        senders: &[WeakChannelSender],
         rows: Range<u64>,
         cancel: Option<u32>,
     ) -> Vec<(Range<u64>, u64, Option<Result<Receipt>>)> {
