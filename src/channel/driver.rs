@@ -23,9 +23,7 @@ pub(crate) fn spawn(registry: Arc<Registry>, shared: Arc<Shared>) {
     // An error span, so that no filter removes the channel's name from warnings.
     let span = error_span!("channel", name = %shared.name);
     let driving = Driving { registry, shared };
-    tokio::spawn(
-        async move { drive(&driving.registry.context, &driving.shared).await }.instrument(span),
-    );
+    tokio::spawn(async move { drive(&driving.registry, &driving.shared).await }.instrument(span));
 }
 
 /// Ends the channel when the driver stops for any reason, including a runtime shutdown and a panic of the transport.
@@ -50,12 +48,16 @@ impl Drop for Driving {
     }
 }
 
-async fn drive(context: &Arc<ClientContext>, shared: &Arc<Shared>) {
+async fn drive(registry: &Arc<Registry>, shared: &Arc<Shared>) {
+    let context = &registry.context;
     let mut sending: Option<Task<Result<AppendAnswer, Failure>>> = None;
     let mut sealing: Option<Task<Result<Vec<SealedBatch>>>> = None;
     let mut opening: Option<Task<Result<Opened>>> = None;
     let mut fresh_id = context.request_id();
     loop {
+        if !registry.poll_turn().is_taken() {
+            registry.ensure_polled();
+        }
         let pressure = context.budget.pressure();
         tokio::pin!(pressure);
         pressure.as_mut().enable();

@@ -180,8 +180,8 @@ impl<M: Mode> Channel<M> {
     /// Flushes, and waits until the server has accepted everything appended so far. A reopen may still lose these rows; for
     /// durability use [`wait_for_commit`](Self::wait_for_commit).
     ///
-    /// Bounded by the client's `retry_for`, with [`Recovery::Replay`](crate::Recovery::Replay) once more for each reopen.
-    /// Cancel safe.
+    /// Bounded by the client's `retry_for` for each batch that waits, with [`Recovery::Replay`](crate::Recovery::Replay) once more for
+    /// each reopen. After rejected rows, `isolate_rejects` makes a batch wait for the commit of the one before. Cancel safe.
     ///
     /// # Errors
     ///

@@ -184,6 +184,8 @@ pub(super) async fn open<M: Mode>(
         return Err(client_closed());
     }
     driver::spawn(Arc::clone(registry), Arc::clone(&shared));
+    // After the channel is registered: a poller that stops from here on wakes its driver.
+    registry.ensure_polled();
     let interest = shared.core().poll_interest();
     registry.poll_timer().set(interest);
     Ok((shared, answer.status))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::core::progress::Progress;
 use super::shared::{Latest, Shared};
 use crate::base::watched::Watched;
-use crate::types::error::Result;
+use crate::types::error::{ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 
 /// Tracks appended rows until they are *accepted* and *committed*.
@@ -157,7 +157,7 @@ impl Commits {
     /// was created, and returns it.
     ///
     /// When the channel is invalidated, this method returns the reason once. The next call waits until the channel is reopened
-    /// and continues with the commits that follow.
+    /// and continues with the commits that follow. A reopen of a channel that is not invalidated is not shown.
     ///
     /// Cancel safe: no change is lost. Intermediate tokens may be skipped.
     ///
@@ -184,7 +184,11 @@ impl Commits {
                 && !self.is_end_seen
             {
                 self.is_end_seen = true;
-                return Err(error.clone());
+                // A reopen without an invalidation ends the state before it, and the commits go on.
+                let is_reopening = error.kind() == ErrorKind::ChannelClosed && !now.is_closing;
+                if !is_reopening {
+                    return Err(error.clone());
+                }
             }
             let is_reopened = |latest: &Latest| !Arc::ptr_eq(&latest.shared, &self.shared);
             if let Some(error) = end {

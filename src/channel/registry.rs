@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tracing::debug;
 
 use super::polling::timer::PollTimer;
+use super::polling::turn::PollTurn;
 use super::shared::Shared;
 use crate::api::ELASTIC;
 use crate::context::ClientContext;
@@ -39,8 +41,13 @@ pub(crate) struct Registry {
     pub(crate) context: Arc<ClientContext>,
     channels: Mutex<BTreeMap<String, Slot>>,
     poll_timer: Arc<PollTimer>,
+    poll_turn: PollTurn,
+    start_poller: StartPoller,
     closing: Arc<Closing>,
 }
+
+/// Starts the poller with this number on a runtime.
+pub(crate) type StartPoller = fn(&Arc<Registry>, &Handle, u64);
 
 /// Whether the client has ended: it was closed, or the last of its handles and channels was dropped.
 #[derive(Debug, Default)]
@@ -81,11 +88,13 @@ impl Drop for Registry {
 }
 
 impl Registry {
-    pub(crate) fn new(context: Arc<ClientContext>) -> Self {
+    pub(crate) fn new(context: Arc<ClientContext>, start_poller: StartPoller) -> Self {
         Self {
             context,
             channels: Mutex::default(),
             poll_timer: Arc::default(),
+            poll_turn: PollTurn::default(),
+            start_poller,
             closing: Arc::default(),
         }
     }
@@ -93,6 +102,41 @@ impl Registry {
     /// The timer of the status poller.
     pub(crate) fn poll_timer(&self) -> &Arc<PollTimer> {
         &self.poll_timer
+    }
+
+    pub(crate) fn poll_turn(&self) -> &PollTurn {
+        &self.poll_turn
+    }
+
+    /// Starts the poller, unless it runs on this runtime.
+    pub(crate) fn ensure_polled(self: &Arc<Self>) {
+        if !self.is_closed()
+            && let Some((runtime, number)) = self.poll_turn.take()
+        {
+            (self.start_poller)(self, &runtime, number);
+        }
+    }
+
+    /// The poller with this number has stopped. If a call of the transport has panicked, another poller would meet the same.
+    pub(crate) fn poller_stopped(&self, number: u64, has_panicked: bool) {
+        if !self.poll_turn.end(number) || self.is_closed() {
+            return;
+        }
+        for channel in self.channels() {
+            if !has_panicked {
+                channel.wake_driver();
+                continue;
+            }
+            let error = Error::new(
+                ErrorKind::ClientClosed,
+                "the task that asks for commits has panicked in a call of the transport, the credential or the clock; reopen the channel",
+            );
+            channel.update_and_wake(|core, now| {
+                if !core.is_ended() {
+                    core.end(now, error, false);
+                }
+            });
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -107,9 +107,7 @@ impl StreamingIngestClient {
 
     fn start(context: ClientContext) -> Self {
         let context = Arc::new(context);
-        let registry = Arc::new(Registry::new(Arc::clone(&context)));
-        let poller = poller::run(Arc::downgrade(&registry));
-        context.runtime.spawn(poller);
+        let registry = Arc::new(Registry::new(Arc::clone(&context), poller::start));
         let inner = Arc::new(ClientInner {
             context,
             registry,
@@ -119,7 +117,7 @@ impl StreamingIngestClient {
     }
 
     /// A client of another pipe of the same account. The two share the options, the login, the host, the connections, the
-    /// memory budget, the request limit learned from 413 answers, and the clock. Each has its own channels and counters, and is
+    /// memory budget, the request limit learned from 413 answers, the 256 requests with rows and 128 opens at once, and the clock. Each has its own channels and counters, and is
     /// closed separately.
     ///
     /// Nothing is sent: whether the pipe exists is known with the first channel that is opened.

@@ -28,7 +28,8 @@ pub(super) type Outcome<T> = std::result::Result<Accepted<T>, FailedAppend<T>>;
 /// Failed rows count towards the memory budget until the acknowledgement is awaited or a checkpoint returns them. If they
 /// use up the budget, appends fail with [`ErrorKind::Backpressure`](crate::ErrorKind::Backpressure) instead of waiting.
 ///
-/// Cancel safe: it may be awaited by reference, and again.
+/// Cancel safe: it may be awaited by reference, and again after a cancellation. Once it has resolved, it has no outcome left and
+/// never resolves again.
 pub struct Ack<T> {
     receiver: Option<oneshot::Receiver<Outcome<T>>>,
     shared: Arc<Shared<T>>,

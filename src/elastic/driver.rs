@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use tokio::runtime::Handle;
 use tracing::{Instrument, debug, error_span};
 
 use super::batch::{Frame, Piece, seal};
@@ -26,7 +27,8 @@ pub(super) fn spawn<T: Send + 'static>(context: &Arc<ClientContext>, shared: &Ar
     };
     let drive = async move { drive(&driving.context, &driving.shared).await };
     let span = error_span!("channel", name = "ELASTIC");
-    context.runtime.spawn(drive.instrument(span));
+    let runtime = Handle::try_current().unwrap_or_else(|_| context.runtime.clone());
+    runtime.spawn(drive.instrument(span));
 }
 
 /// Ends the channel when the driver stops for any reason, including a runtime shutdown and a panic of the transport, so that

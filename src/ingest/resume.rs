@@ -229,14 +229,30 @@ async fn open(
         });
     }
     let mut channels = BTreeMap::new();
+    let mut failed = None;
     while let Some(opened) = opening.join_next().await {
-        let Ok((index, channel)) = opened else {
-            return Err(Error::new(
-                ErrorKind::ClientClosed,
-                "the runtime shut down while channels were being opened",
-            ));
-        };
-        channels.insert(index, channel?);
+        let outcome = opened.unwrap_or_else(|_| {
+            let text = "the runtime shut down while channels were being opened";
+            (0, Err(Error::new(ErrorKind::ClientClosed, text)))
+        });
+        match outcome {
+            (index, Ok(channel)) => {
+                channels.insert(index, channel);
+            }
+            (_, Err(error)) => {
+                failed.get_or_insert(error);
+                opening.abort_all();
+            }
+        }
     }
-    Ok(channels.into_values().collect())
+    match failed {
+        None => Ok(channels.into_values().collect()),
+        Some(error) => {
+            // Nothing was appended. Their names are free when the run returns.
+            for mut channel in channels.into_values() {
+                channel.end_on_drop();
+            }
+            Err(error)
+        }
+    }
 }

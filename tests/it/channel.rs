@@ -75,6 +75,16 @@ async fn a_token_that_goes_backward_is_refused_and_nothing_is_appended() {
         let error = channel.append_row(&row(0), token).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TokenReused, "{error}");
     }
+    // The rows of a range would be repeated by a resume as well.
+    for (first, last) in [(5, 7), (4, 8)] {
+        let error = channel
+            .append_rows([row(0)], first..=last)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TokenReused, "{error}");
+    }
+    let error = channel.append_rows([row(0)], (9, 8)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOffset, "{error}");
     drop(channel.append_row(&row(6), 6).await.unwrap());
     assert_eq!(channel.last_appended(), Some(OffsetToken::from(6)));
     channel.close().await.unwrap();

@@ -242,3 +242,19 @@ async fn abandoned_rows_are_read_again_even_if_the_source_has_no_new_rows() {
     assert_eq!((report.reopens, report.released), (1, Some(99)));
     assert_eq!(sorted(&world), (0..100).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_names_of_all_shards_are_free_if_one_of_them_cannot_be_opened() {
+    let world = World::new();
+    let client = world.client().await;
+    let refuse = Fault::Forbidden.on(Endpoint::Open).channel("c-1-of-3");
+    world.emulator.faults().push(refuse.always());
+    let mut shelf = shelf(100);
+    let run = ingest::run(&client, "c", &mut shelf).shards(3, by_number);
+    run.await.unwrap_err();
+    world.emulator.faults().clear();
+    for shard in 0..3 {
+        let name = format!("c-{shard}-of-3");
+        client.open_channel(name).await.unwrap();
+    }
+}

@@ -9,7 +9,7 @@ use serde_json::json;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{
-    ErrorKind, InvalidationCause, OffsetToken, PipePath, StreamingIngestClient,
+    ErrorKind, InvalidationCause, OffsetToken, PipePath, Recovery, StreamingIngestClient,
 };
 
 use crate::support::{World, cause, row};
@@ -237,39 +237,74 @@ async fn a_row_whose_serializer_panics_leaves_the_channel_unchanged() {
     assert_eq!(client.memory_in_use(), 0);
 }
 
+/// Each endpoint in turn, and for a channel of each kind.
 #[tokio::test(start_paused = true)]
-async fn receipts_resolve_though_the_transport_panics() {
-    let world = World::new();
-    let armed = Arc::new(AtomicBool::new(false));
-    let trap = Arc::clone(&armed);
-    let client = world
-        .intercepted(move |request| {
-            let append = request.uri().path().ends_with("/rows");
+async fn everything_resolves_though_the_transport_panics() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for (endpoint, recovery) in [
+        "/oauth/token",
+        "/channels/c",
+        "/rows",
+        ":bulk-channel-status",
+    ]
+    .into_iter()
+    .flat_map(|endpoint| [(endpoint, Recovery::Surface), (endpoint, Recovery::Replay)])
+    {
+        let world = World::new();
+        let armed = Arc::new(AtomicBool::new(false));
+        let trap = Arc::clone(&armed);
+        let builder = world.intercepted(move |request| {
+            let is_trap = request.uri().path().ends_with(endpoint);
             assert!(
-                !(append && trap.load(Ordering::Relaxed)),
+                !(is_trap && trap.load(Ordering::Relaxed)),
                 "a transport with a fault"
             );
             None
-        })
-        .build()
-        .await
-        .unwrap();
-    let mut channel = client.open_channel("c").await.unwrap();
-    armed.store(true, Ordering::Relaxed);
-    let receipt = channel.append_row(&row(0), 0).await.unwrap();
-    let outcome = tokio::time::timeout(Duration::from_secs(3600), receipt.committed()).await;
-    assert!(outcome.unwrap().unwrap_err().is_ambiguous());
-    assert_eq!(client.memory_in_use(), 0);
-    armed.store(false, Ordering::Relaxed);
-    channel.reopen().await.unwrap();
-    channel
-        .append_row(&row(0), 0)
-        .await
-        .unwrap()
-        .committed()
-        .await
-        .unwrap();
-    assert_eq!(world.landed(), [0]);
+        });
+        let client = builder.recovery(recovery).build().await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let elastic = client.elastic_channel();
+        // Reopens and tokens are due as well.
+        let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+        match endpoint {
+            "/channels/c" => world.emulator.faults().push(must.on(Endpoint::Append)),
+            "/oauth/token" => world
+                .emulator
+                .faults()
+                .push(Fault::Unauthorized.on(Endpoint::Append)),
+            _ => {}
+        }
+        armed.store(true, Ordering::Relaxed);
+        let receipt = channel.append_row(&row(0), 0).await.unwrap();
+        let ack = elastic.append_row(&row(100), ()).await.unwrap();
+        let text = format!("{endpoint} {recovery:?}");
+        let outcome = tokio::time::timeout(HOUR, receipt.committed()).await;
+        outcome.expect(&text).expect_err(&text);
+        let _ = tokio::time::timeout(HOUR, ack).await.expect(&text);
+        armed.store(false, Ordering::Relaxed);
+        channel.reopen().await.expect(&text);
+        let next = channel
+            .resume_after::<u64>()
+            .unwrap()
+            .map_or(0, |last| last + 1);
+        for n in next..2 {
+            let again = channel.append_row(&row(n.cast_signed()), n).await.unwrap();
+            let again = tokio::time::timeout(HOUR, again.committed()).await;
+            again
+                .expect(&text)
+                .unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+        tokio::time::timeout(HOUR, channel.close())
+            .await
+            .expect(&text)
+            .unwrap();
+        let _ = tokio::time::timeout(HOUR, elastic.close())
+            .await
+            .expect(&text);
+        let landed: Vec<_> = world.landed().into_iter().filter(|n| *n < 100).collect();
+        assert_eq!(landed, [0, 1], "{text}");
+        assert_eq!(client.memory_in_use(), 0, "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,4 +322,29 @@ async fn rejects_that_were_not_reported_before_a_reopen_are_reported_after_it() 
     assert_eq!(error.kind(), ErrorKind::RowsRejected);
     channel.wait_for_commit().await.unwrap();
     assert_eq!(channel.close().await.unwrap().rows_rejected(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_does_not_see_a_reopen_without_an_invalidation() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let mut commits = channel.commits();
+    let mut stream = channel.commits().into_stream();
+    channel.append_row(&row(0), 0).await.unwrap();
+    assert_eq!(commits.changed().await.unwrap(), 0.into());
+    assert_eq!(stream.next().await.unwrap().unwrap(), 0.into());
+    let goes_on = async {
+        channel.reopen().await.unwrap();
+        channel.append_row(&row(1), 1).await.unwrap();
+        channel.wait_for_commit().await.unwrap();
+    };
+    let (of_observer, of_stream, ()) = tokio::join!(commits.changed(), stream.next(), goes_on);
+    assert_eq!(of_observer.unwrap(), 1.into());
+    assert_eq!(of_stream.unwrap().unwrap(), 1.into());
+    let closing = async { channel.close().await.unwrap() };
+    let (ended, of_stream, _) = tokio::join!(commits.changed(), stream.next(), closing);
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::ChannelClosed);
+    of_stream.unwrap().unwrap_err();
+    assert!(stream.next().await.is_none());
 }

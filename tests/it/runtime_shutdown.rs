@@ -80,3 +80,69 @@ fn receipts_resolve_and_memory_is_returned_if_the_runtime_ends_during_compressio
         });
     }
 }
+
+/// The client is built on one runtime and used on another one: the first has ended, or nothing drives it any more.
+#[test]
+fn a_client_outlives_the_runtime_that_it_was_built_on() {
+    for is_shut_down in [true, false] {
+        let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+        let first = runtime();
+        let (client, used) = first.block_on(async {
+            let client = connect(Recovery::Surface).await;
+            let used = connect(Recovery::Surface).await;
+            // Its status poller runs here.
+            let mut channel = used.open_channel("a").await.unwrap();
+            let receipt = channel.append_row(&serde_json::json!({}), 0).await.unwrap();
+            receipt.committed().await.unwrap();
+            channel.close().await.unwrap();
+            (client, used)
+        });
+        let first = if is_shut_down {
+            first.shutdown_background();
+            None
+        } else {
+            Some(first)
+        };
+        runtime().block_on(async {
+            for client in [client, used] {
+                let mut channel = client.open_channel("c").await.unwrap();
+                let receipt = channel.append_row(&serde_json::json!({}), 0).await.unwrap();
+                within(receipt.committed()).await.unwrap();
+                within(channel.close()).await.unwrap();
+                let elastic = client.elastic_channel();
+                let ack = elastic
+                    .append_row(&serde_json::json!({}), ())
+                    .await
+                    .unwrap();
+                within(ack).await.unwrap();
+                within(elastic.close()).await.unwrap();
+            }
+        });
+        drop(first);
+    }
+}
+
+/// The poller moves to the runtime of the last open. When that one ends, a channel of the other runtime goes on.
+#[test]
+fn a_channel_outlives_the_runtime_that_polls_for_it() {
+    let own = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (client, mut channel) = own.block_on(async {
+        let client = connect(Recovery::Surface).await;
+        let channel = client.open_channel("c").await.unwrap();
+        (client, channel)
+    });
+    for n in 0..3 {
+        let other = Builder::new_current_thread().enable_all().build().unwrap();
+        let second = other.block_on(async { client.open_channel("d").await.unwrap() });
+        drop(other);
+        own.block_on(async {
+            let receipt = channel.append_row(&serde_json::json!({}), n).await.unwrap();
+            within(receipt.committed()).await.unwrap();
+            within(second.close()).await.unwrap();
+        });
+    }
+}

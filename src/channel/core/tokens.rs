@@ -81,9 +81,10 @@ impl Tokens {
                     highest.check_integer(*first)?;
                     highest.note_integer(first + i128::from(unit.rows) - 1);
                 }
-                UnitTokens::Whole { end, .. } => {
+                UnitTokens::Whole { start, end } => {
                     if let Some(end) = end.as_integer() {
-                        highest.check_integer(end)?;
+                        // Rows before the last token would be repeated by a resume.
+                        highest.check_integer(start.as_integer().unwrap_or(end))?;
                         highest.note_integer(end);
                         continue;
                     }

@@ -7,3 +7,4 @@ pub(crate) mod interest;
 pub(crate) mod poller;
 mod throttle;
 pub(crate) mod timer;
+pub(crate) mod turn;

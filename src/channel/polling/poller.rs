@@ -3,18 +3,21 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tracing::{Span, debug, error_span};
 
 use super::estimator::LatencyEstimator;
 use super::interest::{CommitSample, HEARTBEAT, PollInterest};
 use super::throttle::Throttle;
+use super::timer::PollTimer;
 use crate::api::call::Attempt;
 use crate::api::failure::Failure;
 use crate::api::wire::MAX_CHANNELS;
 use crate::base::retry::Bucket;
 use crate::base::task::reached;
-use crate::channel::registry::Registry;
+use crate::channel::registry::{Closing, Registry};
 use crate::channel::shared::Shared;
 use crate::types::error::{Error, ErrorKind};
 
@@ -25,14 +28,34 @@ const BURST: f64 = 5.0;
 /// The timeout of a status call.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Runs until the client is closed or its last handle and channel are dropped.
-pub(crate) async fn run(registry: Weak<Registry>) {
-    let Some((timer, closing)) = registry.upgrade().map(|registry| {
-        let timer = Arc::clone(registry.poll_timer());
-        (timer, Arc::clone(registry.closing()))
-    }) else {
-        return;
+/// Starts the poller with this number on a runtime. It runs until the client is closed, its last handle and channel are dropped, or
+/// another poller has its turn.
+pub(crate) fn start(registry: &Arc<Registry>, runtime: &Handle, number: u64) {
+    let timer = Arc::clone(registry.poll_timer());
+    let moved = timer.new_waiter();
+    let closing = Arc::clone(registry.closing());
+    let turn = Turn {
+        registry: Arc::downgrade(registry),
+        number,
     };
+    runtime.spawn(async move { run(&turn, &timer, &moved, &closing).await });
+}
+
+/// Whatever stops the poller, its channels learn of it: they start another one, unless a call has panicked, which ends them.
+struct Turn {
+    registry: Weak<Registry>,
+    number: u64,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.poller_stopped(self.number, std::thread::panicking());
+        }
+    }
+}
+
+async fn run(turn: &Turn, timer: &PollTimer, moved: &Notify, closing: &Closing) {
     let mut bucket = Bucket::new(Instant::now(), RATE, BURST);
     // Lowered when the server accepts fewer channels in one call.
     let mut chunk = MAX_CHANNELS;
@@ -46,12 +69,18 @@ pub(crate) async fn run(registry: Weak<Registry>) {
         tokio::select! {
             biased;
             () = closing.closed() => return,
-            () = timer.moved() => continue,
+            () = moved.notified() => {}
             () = reached(at) => {}
         }
-        let Some(registry) = registry.upgrade() else {
+        let Some(registry) = turn.registry.upgrade() else {
             return;
         };
+        if !registry.poll_turn().is_of(turn.number) {
+            return;
+        }
+        if at.is_none_or(|at| Instant::now() < at) {
+            continue;
+        }
         let estimator = timer.take();
         let asked = due(registry.channels(), estimator, Instant::now());
         for some in asked.chunks(chunk.max(1)) {

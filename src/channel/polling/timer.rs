@@ -1,6 +1,6 @@
 //! The poll timer: channels publish their interest in a status poll, and the poller sleeps until the first one is due.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -12,12 +12,13 @@ use super::interest::{CommitSample, PollInterest};
 #[derive(Debug, Default)]
 pub(crate) struct PollTimer {
     state: Mutex<State>,
-    moved: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     estimator: LatencyEstimator,
+    /// Notified when a poll is due earlier than before.
+    moved: Arc<Notify>,
     /// When a poll is due. May be too early if a channel's interest has decreased since; the poller then finds nothing to do.
     due: Option<Due>,
 }
@@ -25,8 +26,9 @@ struct State {
 impl PollTimer {
     /// A channel's interest has changed. A decrease need not be reported.
     pub(crate) fn set(&self, interest: PollInterest) {
-        if self.lock().include(interest) {
-            self.moved.notify_one();
+        let mut state = self.lock();
+        if state.include(interest) {
+            state.moved.notify_one();
         }
     }
 
@@ -52,9 +54,12 @@ impl PollTimer {
         self.lock().due
     }
 
-    /// Resolves when the timer is set to an earlier time.
-    pub(crate) async fn moved(&self) {
-        self.moved.notified().await;
+    /// What is notified from now on when the timer is set to an earlier time: a poller that still waits for the last one gets no
+    /// notification away from its successor.
+    pub(crate) fn new_waiter(&self) -> Arc<Notify> {
+        let moved = Arc::new(Notify::new());
+        self.lock().moved = Arc::clone(&moved);
+        moved
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

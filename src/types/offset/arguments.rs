@@ -79,6 +79,24 @@ pub(super) fn to_i128(value: impl TryInto<i128>) -> i128 {
     value.try_into().unwrap_or(i128::MAX)
 }
 
+/// The offsets of rows that stay together.
+fn whole(start: OffsetToken, end: OffsetToken) -> Result<Offsets> {
+    if start
+        .as_integer()
+        .zip(end.as_integer())
+        .is_some_and(|(start, end)| start > end)
+    {
+        let (start, end) = (start.as_str(), end.as_str());
+        return Err(Error::new(
+            ErrorKind::InvalidOffset,
+            format!(
+                "the offsets {start}..={end} go backward; give the first row's and the last row's"
+            ),
+        ));
+    }
+    Ok(Offsets::Whole { start, end })
+}
+
 macro_rules! integers {
     ($($int:ty),*) => {$(
         impl sealed::Sealed for $int {}
@@ -99,13 +117,7 @@ macro_rules! integers {
         impl IntoOffsets for RangeInclusive<$int> {
             fn into_offsets(self) -> Result<Offsets> {
                 let (start, end) = self.into_inner();
-                if start > end {
-                    return Err(Error::new(
-                        ErrorKind::InvalidOffset,
-                        format!("the offsets {start}..={end} go backward; give the first row's and the last row's"),
-                    ));
-                }
-                Ok(Offsets::Whole { start: start.into(), end: end.into() })
+                whole(start.into(), end.into())
             }
         }
     )*};
@@ -156,9 +168,9 @@ impl<A: IntoOffset, B: IntoOffset> sealed::Sealed for (A, B) {}
 
 impl<A: IntoOffset, B: IntoOffset> IntoOffsets for (A, B) {
     fn into_offsets(self) -> Result<Offsets> {
-        Ok(Offsets::Whole {
-            start: self.0.into_offset()?.into_token(),
-            end: self.1.into_offset()?.into_token(),
-        })
+        whole(
+            self.0.into_offset()?.into_token(),
+            self.1.into_offset()?.into_token(),
+        )
     }
 }
