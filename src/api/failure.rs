@@ -69,6 +69,19 @@ impl Failure {
         self.error().code()
     }
 
+    /// Whether the pipe moved (410), or the request was misrouted (404 without a code).
+    pub(crate) fn is_moved(&self) -> bool {
+        matches!(
+            self,
+            Self::Answered { status: 410, .. }
+                | Self::Answered {
+                    status: 404,
+                    code: None,
+                    ..
+                }
+        )
+    }
+
     /// Whether a host refused the credential, or the rights that come with it.
     pub(crate) fn is_about_credentials(&self) -> bool {
         matches!(

@@ -185,12 +185,6 @@ impl Api {
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
-
-    /// Forgets the ingest host and its token. The next call discovers them again.
-    pub(crate) fn forget_host(&self) {
-        self.session.forget();
-    }
-
     /// Opens a channel and takes it from its last holder.
     pub(crate) async fn open_channel(
         &self,

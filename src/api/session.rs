@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::StatusCode;
-use tracing::debug;
+use tokio::time::Instant;
+use tracing::{debug, info};
 
 use super::ApiConfig;
 use super::account::Account;
@@ -17,6 +19,7 @@ use crate::auth::Credential;
 use crate::auth::cache::{Held, TokenCache};
 use crate::auth::flight::SingleFlight;
 use crate::base::metrics::Counters;
+use crate::base::retry::Backoff;
 use crate::base::time::TimeSource;
 use crate::http::{Response, Transport};
 use crate::types::error::{Error, ErrorKind};
@@ -27,9 +30,46 @@ pub(super) struct Session {
     account: Arc<Account>,
     ingest: Arc<Mutex<Option<Arc<Ingest>>>>,
     discovery: SingleFlight<Arc<Ingest>, Failure>,
+    rediscovery: Arc<Mutex<Rediscovery>>,
 }
 
-/// The ingest host with its token. They are forgotten together.
+/// The first and the longest time in which a pipe that is not found at its host does not lead to another discovery, after one
+/// that changed nothing.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// When the host may be discovered again.
+#[derive(Debug)]
+struct Rediscovery {
+    pause: Backoff,
+    not_before: Option<Instant>,
+}
+
+impl Default for Rediscovery {
+    fn default() -> Self {
+        Self {
+            pause: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            not_before: None,
+        }
+    }
+}
+
+impl Rediscovery {
+    fn is_allowed(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// A discovery has ended.
+    fn ended(&mut self, now: Instant, has_moved: bool) {
+        if has_moved {
+            *self = Self::default();
+        } else {
+            self.not_before = Some(now + self.pause.next(1.0));
+        }
+    }
+}
+
+/// The ingest host with its token. Another host needs another token.
 #[derive(Debug)]
 struct Ingest {
     at: IngestHost,
@@ -62,6 +102,7 @@ impl Session {
             account: Arc::new(Account::new(config, credential, transport, time)),
             ingest: Arc::default(),
             discovery: SingleFlight::default(),
+            rediscovery: Arc::default(),
         }
     }
 
@@ -97,11 +138,6 @@ impl Session {
         &self.account.counters
     }
 
-    /// Forgets the ingest host and its token.
-    pub(super) fn forget(&self) {
-        *self.known_ingest() = None;
-    }
-
     /// Makes a call to the ingest host, with one new token if the first is refused, and reads a successful answer.
     pub(super) async fn call<T>(
         &self,
@@ -109,7 +145,8 @@ impl Session {
         attempt: Attempt,
         read: impl FnOnce(&Response) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let response = self.reach(call, attempt).await?;
+        let ingest = self.ingest(attempt).await?;
+        let response = self.reach(&ingest, call, attempt).await?;
         let result = if response.status().is_success() {
             read(&response)
         } else {
@@ -120,17 +157,58 @@ impl Session {
                 self.account.clock.now(),
             ))
         };
+        if let Err(failure) = &result
+            && failure.is_moved()
+        {
+            self.rediscover(&ingest, failure, attempt).await;
+        }
         result.map_err(|failure| failure.of(attempt.request_id))
+    }
+
+    /// Discovers the ingest host again, unless that was done since `used` was discovered, or a moment ago without a change. Calls
+    /// to other pipes go on with the host and the token that are known. The token stays if the host is the same.
+    async fn rediscover(&self, used: &Arc<Ingest>, why: &Failure, attempt: Attempt) {
+        let other = || {
+            let known = self.known_ingest().clone();
+            known.filter(|known| !Arc::ptr_eq(known, used))
+        };
+        if other().is_some() || !locked(&self.rediscovery).is_allowed(Instant::now()) {
+            return;
+        }
+        info!(error = %why.error(), "rediscovering the ingest host");
+        let discover = || {
+            let (account, found) = (Arc::clone(&self.account), Arc::clone(&self.ingest));
+            let (used, rediscovery) = (Arc::clone(used), Arc::clone(&self.rediscovery));
+            async move {
+                let at = account.discover(attempt).await;
+                let has_moved = at.as_ref().is_ok_and(|at| *at != used.at);
+                locked(&rediscovery).ended(Instant::now(), has_moved);
+                let at = at.map_err(Failure::before_sending)?;
+                if !has_moved {
+                    return Ok(used);
+                }
+                let ingest = Arc::new(Ingest::new(at));
+                *locked(&found) = Some(Arc::clone(&ingest));
+                Ok(ingest)
+            }
+        };
+        if let Err(failure) = self.discovery.run(other, discover).await {
+            debug!(error = %failure.error(), "the ingest host was not rediscovered");
+        }
     }
 
     /// Returns the answer to a call. The server did not act on a request whose token it refused, so the request is sent again
     /// with a new token as part of the same attempt.
-    async fn reach(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
-        let ingest = self.ingest(attempt).await?;
+    async fn reach(
+        &self,
+        ingest: &Ingest,
+        call: &Call,
+        attempt: Attempt,
+    ) -> Result<Response, Failure> {
         let mut refused: Option<(Held, Response)> = None;
         let mut tries = 0;
         loop {
-            let held = self.token(&ingest, attempt).await?;
+            let held = self.token(ingest, attempt).await?;
             let is_same =
                 |(before, _): &mut (Held, _)| before.token.expose() == held.token.expose();
             if let Some((_, response)) = refused.take_if(is_same) {
@@ -146,7 +224,7 @@ impl Session {
                 .await?;
             let status = response.status();
             tries += 1;
-            if !self.is_worth_another_token(&ingest, &held, status, tries) {
+            if !self.is_worth_another_token(ingest, &held, status, tries) {
                 return Ok(response);
             }
             debug!(request_id = %attempt.request_id, %status, "the token was refused, fetching another");

@@ -135,7 +135,6 @@ fn send(
             Ok(_) => debug!(request = %request_id, through = ?end, "accepted"),
             Err(failure) => {
                 debug!(request = %request_id, error = %failure.error(), "not accepted");
-                context.rediscover_if_moved(failure);
             }
         }
         answer

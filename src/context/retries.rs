@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::ClientContext;
@@ -57,21 +57,13 @@ impl Retries<'_> {
             Failure::Answered { code, .. } => {
                 let is_transient =
                     |code| matches!(code, "ERR_OPEN_CHANNEL_IN_PROGRESS" | "STALE_PIPE_CACHE");
-                is_moved(failure) || (is_long && code.as_deref().is_some_and(is_transient))
+                failure.is_moved() || (is_long && code.as_deref().is_some_and(is_transient))
             }
         }
     }
 }
 
 impl ClientContext {
-    /// If the failure is that of a request to the wrong host, the next call looks up the host again.
-    pub(crate) fn rediscover_if_moved(&self, failure: &Failure) {
-        if is_moved(failure) {
-            info!(error = %failure.error(), "rediscovering the ingest host");
-            self.api.forget_host();
-        }
-    }
-
     /// Makes a call that may be repeated, with [`Retries::Few`].
     pub(crate) async fn retrying<T, F>(&self, call: impl Fn(Attempt) -> F) -> Result<T>
     where
@@ -121,7 +113,6 @@ impl ClientContext {
         let mut of_failures = Retry::new(FIRST_DELAY, LONGEST_PAUSE, retries.limit());
         let mut of_missing = Retry::new(FIRST_DELAY, LONGEST_PAUSE, RetryLimit::For(missing_for));
         retry_call(self.request_id(), call, |failure| {
-            self.rediscover_if_moved(failure);
             let is_long = matches!(retries, Retries::For { .. });
             let retry = if is_long && is_missing(failure) && self.expects_pipe() {
                 &mut of_missing
@@ -175,19 +166,6 @@ where
         attempt.retry_count += 1;
         sleep_until(at).await;
     }
-}
-
-/// The pipe moved (410), or the request was misrouted (404 without a code).
-fn is_moved(failure: &Failure) -> bool {
-    matches!(
-        failure,
-        Failure::Answered { status: 410, .. }
-            | Failure::Answered {
-                status: 404,
-                code: None,
-                ..
-            }
-    )
 }
 
 /// The pipe or its table does not exist, or the service does not know it yet: a table that was dropped and created again cannot

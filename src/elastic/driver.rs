@@ -119,7 +119,6 @@ fn send(context: Arc<ClientContext>, request: ElasticRequest) -> Task<Answer> {
             Ok(()) => debug!(request = %request_id, "accepted"),
             Err(failure) => {
                 debug!(request = %request_id, error = %failure.error(), "not accepted");
-                context.rediscover_if_moved(failure);
             }
         }
         answer

@@ -152,6 +152,21 @@ async fn statuses_that_are_always_refused_cost_few_exchanges() {
     assert!(tokens <= 100, "{tokens}");
 }
 
+/// The same for a pipe that is not found at the host where it is.
+#[tokio::test(start_paused = true)]
+async fn statuses_that_find_no_pipe_cost_few_look_ups_and_no_exchange() {
+    let world = World::new();
+    let misrouted = [Fault::BareNotFound.on(Endpoint::Status).always()];
+    let (kind, text, _) = row_against(&world, misrouted).await;
+    assert!(matches!(kind, ErrorKind::Invalidated(_)), "{text}");
+    sleep(Duration::from_secs(3600)).await;
+    let look_ups = world.requests(Endpoint::Hostname);
+    assert!((2..=100).contains(&look_ups), "{look_ups}");
+    // The first one, and the renewals of an hour.
+    let tokens = world.requests(Endpoint::Token);
+    assert!(tokens <= 3, "{tokens}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_endpoint_that_hangs_stops_nothing_while_the_token_is_valid() {
     let world = World::with(|e| e.token_life(Duration::from_secs(3000)));

@@ -1,7 +1,10 @@
 //! Clients of several pipes that share login, connections and memory.
 
-use snowpipe_streaming::emulator::Endpoint;
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, PipePath};
+use tokio::time::{Instant, sleep};
 
 use crate::support::{World, noisy, row};
 
@@ -39,6 +42,64 @@ async fn clients_of_two_pipes_log_in_once_and_are_counted_and_closed_apart() {
     receipt.committed().await.unwrap();
     tickets.close().await.unwrap();
     tickets_client.close().await.unwrap();
+}
+
+/// A pipe that is not found makes its client look for the host. The other pipe needs neither a new host nor a new token.
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_is_not_found_takes_no_host_or_token_from_another_pipe() {
+    for account in [Fault::Refuse, Fault::Hang] {
+        let world = World::new();
+        let rides_client = world.client().await;
+        let tickets_client = rides_client.for_pipe(tickets());
+        let mut rides = rides_client.open_channel("c").await.unwrap();
+        let mut tickets = tickets_client.open_channel("d").await.unwrap();
+        let faults = world.emulator.faults();
+        faults.push(
+            Fault::BareNotFound
+                .on(Endpoint::Append)
+                .channel("c")
+                .always(),
+        );
+        faults.push(account.clone().on(Endpoint::Hostname).always());
+        faults.push(account.on(Endpoint::Token).always());
+        let lost = rides.append_row(&row(0), 0).await.unwrap();
+        sleep(Duration::from_secs(5)).await;
+        let start = Instant::now();
+        for n in 0..5 {
+            let receipt = tickets.append_row(&row(n), n).await.unwrap();
+            receipt.committed().await.unwrap();
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            start.elapsed()
+        );
+        faults.clear();
+        drop(lost);
+    }
+}
+
+/// Channels of one client, whose pipe moves while all of them send.
+#[tokio::test(start_paused = true)]
+async fn many_channels_that_find_no_pipe_look_for_the_host_together() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut channels = Vec::new();
+    for n in 0..20 {
+        channels.push(client.open_channel(format!("c{n}")).await.unwrap());
+    }
+    let faults = world.emulator.faults();
+    faults.push(Fault::BareNotFound.on(Endpoint::Append).times(20));
+    let mut receipts = Vec::new();
+    for channel in &mut channels {
+        receipts.push(channel.append_row(&row(0), 0).await.unwrap());
+    }
+    for receipt in receipts {
+        receipt.committed().await.unwrap();
+    }
+    let look_ups = world.requests(Endpoint::Hostname);
+    assert!(look_ups <= 4, "{look_ups}");
+    assert_eq!(world.requests(Endpoint::Token), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -200,15 +200,17 @@ async fn a_name_that_would_change_the_path_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forgotten_host_is_discovered_again_with_a_new_token() {
+async fn a_pipe_that_moved_is_looked_for_and_another_host_gets_a_new_token() {
     let rig = Rig::logged_in([
-        answer(200, "{}"),
+        answer(410, "{}"),
         answer(200, "elsewhere.example"),
         token("scoped-2"),
         answer(200, "{}"),
     ]);
-    rig.api.drop_channel("rides", false, FIRST).await.unwrap();
-    rig.api.forget_host();
+    rig.api
+        .drop_channel("rides", false, FIRST)
+        .await
+        .unwrap_err();
     rig.api.drop_channel("rides", false, FIRST).await.unwrap();
     assert_eq!(
         rig.calls(),
@@ -221,6 +223,41 @@ async fn a_forgotten_host_is_discovered_again_with_a_new_token() {
             "DELETE elsewhere.example rides Bearer scoped-2",
         ]
     );
+}
+
+/// A host that stays the same keeps its token, and a failed look-up keeps both. The pauses between look-ups grow.
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_is_not_found_at_its_host_costs_look_ups_at_growing_intervals_and_no_token() {
+    let rig = Rig::logged_in([
+        answer(410, "{}"),
+        host(),
+        answer(410, "{}"),
+        answer(410, "{}"),
+        answer(500, "down"),
+        answer(200, "{}"),
+    ]);
+    rig.api
+        .drop_channel("rides", false, FIRST)
+        .await
+        .unwrap_err();
+    // Too early for another look-up.
+    rig.api
+        .drop_channel("rides", false, FIRST)
+        .await
+        .unwrap_err();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    rig.api
+        .drop_channel("rides", false, FIRST)
+        .await
+        .unwrap_err();
+    rig.api.drop_channel("rides", false, FIRST).await.unwrap();
+    let calls = rig.calls();
+    let look_ups = calls
+        .iter()
+        .filter(|call| call.contains("hostname"))
+        .count();
+    let tokens = calls.iter().filter(|call| call.contains("token")).count();
+    assert_eq!((look_ups, tokens), (3, 1), "{calls:?}");
 }
 
 #[tokio::test(start_paused = true)]

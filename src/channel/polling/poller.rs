@@ -197,7 +197,6 @@ async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
         Ok(Err(failure)) if is_too_many(&failure) && channels.len() > 1 => Outcome::TooMany,
         Ok(Err(failure)) => {
             debug!(error = %failure.error(), "status call failed");
-            registry.context.rediscover_if_moved(&failure);
             missed(channels, failure.error());
             match failure {
                 Failure::Throttled {

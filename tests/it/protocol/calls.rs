@@ -129,7 +129,7 @@ async fn a_moved_pipe_is_looked_for() {
         let client = stage.client().await;
         make(&client, call).await.unwrap();
         let asked = (stage.count(Call::Hostname), stage.count(Call::Token));
-        assert_eq!(asked, (2, 2));
+        assert_eq!(asked, (2, 1), "the host is the same, and so is the token");
     });
     join_all(found).await;
 }
