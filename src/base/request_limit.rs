@@ -1,51 +1,117 @@
 //! The largest request that the server takes, as the channels of a client have learned it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+/// A refusal of less says nothing about the limit of a service: its own is 4 MiB, and proxies that refuse bodies begin at some
+/// hundred kilobytes. What is refused is split in any case.
+const FLOOR: usize = 16 << 10;
+/// The limit is doubled when no request was refused for this long.
+const RAISED_AFTER: Duration = Duration::from_secs(600);
 
 /// In compressed bytes. A proxy or server answers 413 for reasons that no open of a channel changes, so the limit lives as long as
 /// the client: a channel that learned its own would meet the same refusals after every open.
 #[derive(Debug, Clone)]
-pub(crate) struct RequestLimit(Arc<AtomicUsize>);
+pub(crate) struct RequestLimit(Arc<Learned>);
+
+#[derive(Debug)]
+struct Learned {
+    limit: AtomicUsize,
+    most: usize,
+    /// When the limit is raised; `None` as long as nothing was refused.
+    raised_at: Mutex<Option<Instant>>,
+}
 
 impl RequestLimit {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(bytes)))
+        Self(Arc::new(Learned {
+            limit: AtomicUsize::new(bytes),
+            most: bytes,
+            raised_at: Mutex::default(),
+        }))
     }
 
     /// The limit as it is known now. Other channels lower it at any time.
     pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        let Learned { limit, most, .. } = &*self.0;
+        let known = limit.load(Ordering::Relaxed);
+        if known == *most {
+            return known;
+        }
+        let now = Instant::now();
+        let mut at = self.raised_at();
+        if at.is_some_and(|at| at <= now) {
+            *at = Some(now + RAISED_AFTER);
+            let raised = known.saturating_mul(2).min(*most);
+            debug!(bytes = raised, "larger requests are tried again");
+            limit.store(raised, Ordering::Relaxed);
+            return raised;
+        }
+        known
     }
 
     /// The server refused a request of `bytes` as too large.
     ///
     /// The refused size is halved and not the limit, because several requests of one size may be refused at the same time.
     pub(crate) fn refused(&self, bytes: usize) {
-        let half = (bytes / 2).max(1);
-        if self.0.fetch_min(half, Ordering::Relaxed) > half {
+        let Learned { limit, most, .. } = &*self.0;
+        let half = (bytes / 2).max(FLOOR.min(*most));
+        let mut at = self.raised_at();
+        let is_first = at.replace(Instant::now() + RAISED_AFTER).is_none();
+        let is_lower = limit.fetch_min(half, Ordering::Relaxed) > half;
+        if is_lower && is_first {
             warn!(
-                "the server refuses {bytes} bytes in one request; the client sends at most {half} from now on"
+                "the server refuses {bytes} bytes in one request; the client sends at most {half} from now on, and tries larger requests every {RAISED_AFTER:?}"
             );
         }
+    }
+
+    fn raised_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        // A plain value, written in one step.
+        self.0
+            .raised_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
 
-    #[test]
-    fn a_refused_request_halves_the_limit_for_every_holder_and_never_raises_it() {
-        let limit = RequestLimit::new(1_000);
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_request_halves_the_limit_for_every_holder() {
+        let limit = RequestLimit::new(1_000_000);
         let other = limit.clone();
-        limit.refused(800);
-        assert_eq!(other.get(), 400);
-        other.refused(800);
-        assert_eq!(limit.get(), 400, "both were sent under the old limit");
+        limit.refused(800_000);
+        assert_eq!(other.get(), 400_000);
+        other.refused(800_000);
+        assert_eq!(limit.get(), 400_000, "both were sent under the old limit");
         limit.refused(1);
-        assert_eq!(other.get(), 1, "a request has at least a byte");
+        assert_eq!(other.get(), FLOOR, "one tiny refusal is no limit");
+        let small = RequestLimit::new(1_000);
+        small.refused(1);
+        assert_eq!(small.get(), 1_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_is_raised_while_nothing_is_refused() {
+        let limit = RequestLimit::new(1_000_000);
+        limit.refused(600_000);
+        advance(RAISED_AFTER / 2).await;
+        limit.refused(600_000);
+        advance(RAISED_AFTER / 2).await;
+        assert_eq!(limit.get(), 300_000);
+        advance(RAISED_AFTER / 2).await;
+        assert_eq!(limit.get(), 600_000);
+        assert_eq!(limit.get(), 600_000);
+        advance(RAISED_AFTER).await;
+        assert_eq!(limit.get(), 1_000_000);
     }
 }

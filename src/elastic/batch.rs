@@ -27,6 +27,8 @@ pub(super) struct Batch<P> {
     pub(super) charge: Charge,
     pub(super) first_append: Instant,
     pub(super) first_append_ms: u64,
+    /// Whether the server has refused the batch as too large.
+    pub(super) is_refused: bool,
 }
 
 /// A batch that is not compressed yet.
@@ -51,6 +53,7 @@ impl<P> Batch<P> {
             charge: self.charge,
             first_append: self.first_append,
             first_append_ms: self.first_append_ms,
+            is_refused: false,
         }
     }
 }
@@ -62,9 +65,18 @@ impl RawBatch {
 }
 
 impl SealedBatch {
-    /// Whether the batch exceeds `limit` and can be split.
+    /// Whether the batch exceeds `limit` or was refused, and can be split.
     pub(super) fn is_too_large(&self, limit: usize) -> bool {
-        self.payload.body.len() > limit && self.may_be_split()
+        self.payload.body.len() > self.limit(limit) && self.may_be_split()
+    }
+
+    /// The most bytes that its rows may have in one request, if the client's limit is `limit`.
+    pub(super) fn limit(&self, limit: usize) -> usize {
+        if self.is_refused {
+            limit.min(self.payload.body.len() / 2)
+        } else {
+            limit
+        }
     }
 
     pub(super) fn may_be_split(&self) -> bool {
@@ -275,6 +287,7 @@ mod tests {
                 charge: Budget::new(0).share(0).nothing(),
                 first_append: Instant::now(),
                 first_append_ms: 0,
+                is_refused: false,
             });
             assert_eq!(returned[0].rows().unwrap(), "{\"a\":1}\n");
             assert_eq!(returned[1].rows().unwrap(), "{\"a\":22}\n");

@@ -255,6 +255,7 @@ impl<T> Core<T> {
                 charge,
                 first_append: now,
                 first_append_ms: now_ms,
+                is_refused: false,
             });
             return true;
         }
@@ -273,6 +274,7 @@ impl<T> Core<T> {
                 charge: charge.split_off(0),
                 first_append: now,
                 first_append_ms: now_ms,
+                is_refused: false,
             }
         });
         open.payload.extend_from_slice(&append.rows);

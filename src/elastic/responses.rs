@@ -106,6 +106,7 @@ impl<T> Core<T> {
                 parts: assigned,
                 first_append: batch.first_append,
                 first_append_ms: batch.first_append_ms,
+                is_refused: false,
             });
         }
         if is_split {
@@ -161,6 +162,7 @@ impl<T> Core<T> {
                 self.note_request(&flight);
                 let refused = flight.batch.payload.body.len();
                 self.limits.request_limit.refused(refused);
+                flight.batch.is_refused = true;
                 self.ready.push_front(flight.batch);
             }
             RetryDecision::Split => {

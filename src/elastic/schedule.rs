@@ -73,8 +73,10 @@ impl<T> Core<T> {
         if self.compressing.is_some() {
             return None;
         }
-        let limit = self.request_limit;
-        let is_too_large = self.ready.front().is_some_and(|b| b.is_too_large(limit));
+        let mut limit = self.request_limit;
+        let front = self.ready.front().filter(|b| b.is_too_large(limit));
+        let is_too_large = front.is_some();
+        limit = front.map_or(limit, |batch| batch.limit(limit));
         let batch = if is_too_large {
             self.ready.pop_front()?.into_frame()
         } else {

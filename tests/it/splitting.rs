@@ -1,8 +1,13 @@
 //! A server that accepts less in one request than the client assumed (413), and where batches are split.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::StatusCode;
 use snowpipe_streaming::answers::Answers;
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 use snowpipe_streaming::report::RowState;
+use snowpipe_streaming::transport::Response;
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Pacing};
 
 use crate::support::{World, noisy, row};
@@ -183,3 +188,51 @@ async fn a_request_longer_than_4_000_000_bytes_is_split_only_where_less_is_accep
 
 /// How many rows have between 4,000,000 and 4,194,304 bytes when compressed.
 const LONGEST: i64 = 41_900;
+
+/// A proxy refuses one request of a few bytes. What follows goes out as before.
+#[tokio::test(start_paused = true)]
+async fn a_tiny_request_that_is_refused_once_cripples_no_channel() {
+    let world = World::new();
+    let first = AtomicBool::new(true);
+    let builder = world.intercepted(move |request| {
+        let is_append = request.uri().path().ends_with("/rows");
+        (is_append && first.swap(false, Ordering::Relaxed)).then(|| {
+            let mut answer = Response::new(Bytes::new());
+            *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            answer
+        })
+    });
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    channel.append_rows([row(0), row(1)], 0..).await.unwrap();
+    channel.wait_for_commit().await.unwrap();
+    assert_eq!(
+        world.requests(Endpoint::Append),
+        2,
+        "the refused one was split"
+    );
+    let rows = (2..2_000).map(row);
+    channel.append_rows(rows, 2..).await.unwrap();
+    channel.close().await.unwrap();
+    assert!(world.requests(Endpoint::Append) < 10);
+    assert_eq!(world.landed(), (0..2_000).collect::<Vec<_>>());
+}
+
+/// Below the floor of what the client learns, each batch is split until it fits.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_very_little_gets_all_rows() {
+    let world = narrow(5_000);
+    let builder = world.builder().pacing(Pacing::Off);
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    channel.append_rows(noisy(0..2_000), 0..).await.unwrap();
+    channel.close().await.unwrap();
+    let elastic = client.elastic_channel();
+    let ack = elastic.append_rows(noisy(2_000..3_000), ()).await.unwrap();
+    ack.await.unwrap();
+    elastic.close().await.unwrap();
+    world.emulator.commit_now();
+    let mut landed = world.landed();
+    landed.sort_unstable();
+    assert_eq!(landed, (0..3_000).collect::<Vec<_>>());
+}

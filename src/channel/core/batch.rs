@@ -131,6 +131,8 @@ pub(crate) struct Batch<P> {
     pub(crate) position: u64,
     pub(crate) first_append: Instant,
     pub(crate) first_append_ms: u64,
+    /// Whether the server has refused the batch as too large.
+    pub(crate) is_refused: bool,
 }
 
 /// A batch that is not compressed yet.
@@ -156,6 +158,7 @@ impl<P> Batch<P> {
             position: 0,
             first_append: now,
             first_append_ms: epoch_ms,
+            is_refused: false,
         }
     }
 
@@ -185,6 +188,7 @@ impl<P> Batch<P> {
             position: self.position,
             first_append: self.first_append,
             first_append_ms: self.first_append_ms,
+            is_refused: false,
         };
         (batch, self.payload)
     }
@@ -247,6 +251,7 @@ impl RawBatch {
             position: self.position,
             first_append: self.first_append,
             first_append_ms: self.first_append_ms,
+            is_refused: false,
         };
         self.position -= tail_rows;
         Ok((self, tail))
@@ -276,6 +281,15 @@ impl SealedBatch {
     /// Whether the rows can be sent in more than one request.
     pub(crate) fn may_be_split(&self) -> bool {
         self.units.len() > 1 || self.units.first().is_some_and(Unit::may_split)
+    }
+
+    /// The most bytes that its rows may have in one request, if the client's limit is `limit`.
+    pub(crate) fn limit(&self, limit: usize) -> usize {
+        if self.is_refused {
+            limit.min(self.payload.body.len() / 2)
+        } else {
+            limit
+        }
     }
 
     /// Decompresses the rows, so that the batch can be split.

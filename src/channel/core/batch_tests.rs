@@ -119,6 +119,7 @@ fn batch(budget: &Arc<Budget>, plans: &[Plan], before: u64) -> RawBatch {
         position: before + rows,
         first_append: Instant::now(),
         first_append_ms: 17,
+        is_refused: false,
     }
 }
 

@@ -179,11 +179,12 @@ impl Core {
     }
 
     /// After a 413: learns the limit and queues the batch. It is split when its turn comes again.
-    fn learn_limit(&mut self, flight: InFlight) {
+    fn learn_limit(&mut self, mut flight: InFlight) {
         self.ledger.unsend(&flight.end);
         self.sent = flight.batch.position - flight.batch.rows();
         let refused = flight.batch.payload.body.len();
         self.limits.request_limit.refused(refused);
+        flight.batch.is_refused = true;
         self.ready.push_front(flight.batch);
     }
 }

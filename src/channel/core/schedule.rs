@@ -113,7 +113,6 @@ impl Core {
         if self.compressing.is_some() {
             return None;
         }
-        let limit = self.request_limit;
         let is_too_large = self.ready.front().is_some_and(|b| self.is_too_large(b));
         if self.flight.is_none()
             && is_too_large
@@ -123,6 +122,7 @@ impl Core {
                 range: batch.range(RowState::Sealed),
                 is_split: true,
             });
+            let limit = batch.limit(self.request_limit);
             return Some(Action::Split(batch, limit));
         }
         let batch = self.raw.pop_front()?;
@@ -130,12 +130,12 @@ impl Core {
             range: batch.range(RowState::Sealed),
             is_split: false,
         });
-        Some(Action::Seal(batch, limit))
+        Some(Action::Seal(batch, self.request_limit))
     }
 
-    /// Whether a batch can be split and exceeds the limit, which may have been learned since it was sealed.
+    /// Whether a batch can be split and exceeds the limit, which may have been learned since it was sealed, or was refused.
     fn is_too_large(&self, batch: &SealedBatch) -> bool {
-        batch.payload.body.len() > self.request_limit && batch.may_be_split()
+        batch.payload.body.len() > batch.limit(self.request_limit) && batch.may_be_split()
     }
 
     /// The next request, or the time at which there may be one.

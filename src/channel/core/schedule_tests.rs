@@ -92,7 +92,7 @@ fn a_batch_is_cut_when_its_turn_comes() {
     rig.send(10, 4);
     rig.seal(14, 4);
     // Another channel learned the limit.
-    rig.core.limits.request_limit.refused(2);
+    rig.core.limits.request_limit = RequestLimit::new(1);
     assert!(rig.waits(), "a request is under way");
     rig.accepted();
     let cut = rig.compression();
