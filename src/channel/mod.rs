@@ -325,8 +325,9 @@ impl<M: Mode> Channel<M> {
             let mut core = old.core();
             (core.take_given_up(), core.why_ended())
         };
+        let set_back_until = old.core().set_back_until();
         shared.update(|core, now| {
-            core.inherit(now, unreported, uncounted);
+            core.inherit(now, unreported, uncounted, set_back_until);
             core.inherit_given_up(given_up, why);
         });
         let timeout = self.writer.timeout;

@@ -149,6 +149,7 @@ pub(super) async fn open<M: Mode>(
         row_count: status.rows_accounted(),
         is_all_committed,
         is_tracked: M::IS_TRACKED,
+        sets_token: offset_token.is_some(),
     };
     info!(channel = name, committed = ?opening.committed_token, "channel open");
     let options = &context.options;

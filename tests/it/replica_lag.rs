@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, LoggedRequest};
-use snowpipe_streaming::{Channel, InvalidationCause, Recovery, StreamingIngestClient};
+use snowpipe_streaming::{
+    Channel, CommitEvidence, InvalidationCause, Recovery, StreamingIngestClient,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{World, cause, row, rows};
@@ -195,4 +197,73 @@ async fn a_channel_missing_from_three_answers_is_gone() {
     let error = channel.invalidated().await;
     assert_eq!(cause(&error), InvalidationCause::Gone);
     assert_eq!(world.requests(Endpoint::Status), asked + 3);
+}
+
+/// A channel of a client is set back to 0 while a replica still shows the token 2 of before. The same rows are sent again.
+async fn set_back(world: &World, client: &StreamingIngestClient, reopens: bool) -> Channel {
+    let mut channel = client.open_channel("c").await.unwrap();
+    for n in 0..3 {
+        commit(&mut channel, n).await;
+    }
+    sleep(seconds(19)).await;
+    channel.close().await.unwrap();
+    let mut channel = client.open_channel("c").offset_token(0).await.unwrap();
+    if reopens {
+        channel.reopen().await.unwrap();
+    }
+    lag(world, seconds(20));
+    channel
+}
+
+/// With the counters as evidence, with the token alone, and on a server that keeps no counters.
+#[tokio::test(start_paused = true)]
+async fn a_token_from_before_it_was_set_back_commits_nothing() {
+    for evidence in [CommitEvidence::RowCounts, CommitEvidence::Token] {
+        for reopens in [false, true] {
+            let world = World::new();
+            let builder = world.builder().commit_evidence(evidence);
+            let client = builder.build().await.unwrap();
+            let mut channel = set_back(&world, &client, reopens).await;
+            let withhold = Fault::WithholdCommits(seconds(100));
+            world.emulator.faults().push(withhold.on(Endpoint::Append));
+            let receipt = channel.append_rows(rows(1..3), 1..).await.unwrap();
+            channel.initiate_flush();
+            let text = format!("{evidence:?}, reopened {reopens}");
+            let early = tokio::time::timeout(seconds(60), receipt.committed()).await;
+            assert!(early.is_err(), "{text}: {early:?}");
+            receipt.committed().await.unwrap();
+            assert_eq!(world.landed(), [0, 1, 2, 1, 2], "{text}");
+        }
+    }
+}
+
+/// The server loses what it has accepted after the set-back. A channel that replays still has the rows.
+#[tokio::test(start_paused = true)]
+async fn rows_after_a_set_back_are_kept_for_a_replay() {
+    let world = World::new();
+    let builder = world.builder().recovery(Recovery::Replay);
+    let builder = builder.commit_evidence(CommitEvidence::Token);
+    let client = builder
+        .commit_stall_timeout(seconds(60))
+        .build()
+        .await
+        .unwrap();
+    let mut channel = set_back(&world, &client, false).await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::AcceptAndLose.on(Endpoint::Append));
+    let receipt = channel.append_rows(rows(1..3), 1..).await.unwrap();
+    receipt.committed().await.unwrap();
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), [0, 1, 2, 1, 2]);
+}
+
+/// A commit raises the counters, so it need not wait until no status can be from before the set-back.
+#[tokio::test(start_paused = true)]
+async fn a_commit_after_a_set_back_is_seen_at_once() {
+    let world = World::new();
+    let client = client(&world, Recovery::Surface).await;
+    let mut channel = client.open_channel("c").offset_token(0).await.unwrap();
+    let start = Instant::now();
+    commit(&mut channel, 1).await;
+    assert!(start.elapsed() < seconds(5), "{:?}", start.elapsed());
 }

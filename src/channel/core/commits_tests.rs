@@ -89,7 +89,7 @@ fn windows_of_an_earlier_hold_lie_before_all_rows_of_this_one() {
     rig.status(14, 3);
     let unreported = rig.core.commit.rejects().to_vec();
     let mut rig = Rig::new();
-    rig.core.inherit(rig.now, unreported, None);
+    rig.core.inherit(rig.now, unreported, None, None);
     rig.accept(15, 5);
     rig.status(19, 3);
     assert_eq!(rig.windows(), [(1, 0, 0), (1, 0, 5)]);

@@ -161,7 +161,7 @@ fn the_next_state_of_a_reopened_channel_waits_for_the_counters_of_the_one_before
     let limits = old.core.limits.clone();
     let mut new = Rig::new();
     new.core = Core::new(old.now, limits, opening, "m".to_owned());
-    new.core.inherit(new.now, Vec::new(), handover);
+    new.core.inherit(new.now, Vec::new(), handover, None);
     assert!(new.core.progress().waits_for_earlier_rows);
     // Two of the earlier rows are rejected.
     new.status_counting(13, 100, 4);

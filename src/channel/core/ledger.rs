@@ -134,6 +134,12 @@ impl Ledger {
         self.pending.is_empty()
     }
 
+    /// Whether this is the last token of a pending request.
+    pub(crate) fn is_pending(&self, token: Option<&OffsetToken>) -> bool {
+        let mut ends = self.pending.iter().map(|pending| &pending.end);
+        token.is_some_and(|token| ends.any(|end| end == token))
+    }
+
     /// Records a request when it is sent for the first time.
     pub(crate) fn sent(&mut self, request: Pending) {
         self.pending.push_back(request);

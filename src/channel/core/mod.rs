@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use self::batch::{RawBatch, SealedBatch, Unit, cost, push_unit};
 use self::commits::CommitTracker;
 use self::given_up::GivenUp;
-use self::ledger::Ledger;
+use self::ledger::{Ledger, REPLICA_LAG};
 use self::progress::{End, Progress, closed};
 use self::replay::{Reopening, Reopens};
 use self::responses::InFlight;
@@ -95,6 +95,8 @@ pub(crate) struct Opening {
     pub(crate) is_all_committed: bool,
     /// Whether the caller supplies the offset tokens. Otherwise the core makes them.
     pub(crate) is_tracked: bool,
+    /// Whether the open has set the committed token.
+    pub(crate) sets_token: bool,
 }
 
 /// A batch at the driver.
@@ -178,6 +180,8 @@ pub(crate) struct Core {
     /// Whether uncommitted rows can only be this channel's own, so that a reopen may discard them.
     may_discard: bool,
     is_tracked: bool,
+    /// Until when a status may be from before an open that has set the committed token.
+    set_back_until: Option<Instant>,
 }
 
 impl Core {
@@ -230,6 +234,7 @@ impl Core {
             reopens: Reopens::default(),
             may_discard: opening.is_all_committed,
             is_tracked: opening.is_tracked,
+            set_back_until: opening.sets_token.then(|| now + REPLICA_LAG),
         }
     }
 
@@ -246,6 +251,10 @@ impl Core {
     /// Whether a status belongs to this channel and not to another one of the same name.
     pub(crate) fn is_same_channel(&self, status: &ChannelStatus) -> bool {
         self.ledger.is_same_channel(status.created_on_ms())
+    }
+
+    pub(crate) fn set_back_until(&self) -> Option<Instant> {
+        self.set_back_until
     }
 
     pub(crate) fn epoch(&self) -> u64 {

@@ -316,5 +316,6 @@ pub(super) fn opening() -> Opening {
         row_count: None,
         is_all_committed: true,
         is_tracked: true,
+        sets_token: false,
     }
 }

@@ -107,6 +107,11 @@ impl RowCounts {
         self.token.as_ref()
     }
 
+    /// Whether a status with this count is newer than all that were seen.
+    pub(super) fn is_exceeded_by(&self, count: Option<u64>) -> bool {
+        count.is_some_and(|count| count > self.counted)
+    }
+
     /// Whether the token covers rows that are not counted yet.
     pub(super) fn is_waiting(&self) -> bool {
         !self.uncounted.is_empty()
@@ -274,13 +279,15 @@ impl Core {
     }
 
     /// Takes over from the state before a reopen: the reject windows that its handle has not returned, which precede all rows
-    /// of this channel, and committed rows that were not counted.
+    /// of this channel, committed rows that were not counted, and until when statuses may be from before a set-back.
     pub(crate) fn inherit(
         &mut self,
         now: Instant,
         unreported: Vec<RejectWindow>,
         uncounted: Option<Handover>,
+        set_back_until: Option<Instant>,
     ) {
+        self.set_back_until = set_back_until;
         // It is known how many rows precede the open.
         self.counts.earlier_until = None;
         if let Some(Handover {

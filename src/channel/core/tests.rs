@@ -126,6 +126,7 @@ impl Model {
             row_count: Some(0),
             is_all_committed: true,
             is_tracked: true,
+            sets_token: false,
         };
         let budget = Budget::new(BUDGET);
         let core = Core::new(now, limits, opening, "m".to_owned());
