@@ -29,6 +29,8 @@ pub(crate) struct Budget {
     handed_back: AtomicUsize,
     /// Notified when `handed_back` rises.
     more_handed_back: Notify,
+    /// Notified when bytes become free or are handed back, while an append waits.
+    released: Notify,
 }
 
 impl Budget {
@@ -43,6 +45,7 @@ impl Budget {
             pressure: Notify::new(),
             handed_back: AtomicUsize::new(0),
             more_handed_back: Notify::new(),
+            released: Notify::new(),
         })
     }
 
@@ -80,6 +83,13 @@ impl Budget {
     #[cfg(test)]
     pub(crate) fn handed_back(&self) -> usize {
         self.handed_back.load(Ordering::Acquire)
+    }
+
+    /// Lets the waiting appends look again.
+    fn signal_released(&self) {
+        if self.is_pressed() {
+            self.released.notify_waiters();
+        }
     }
 
     /// Whether an append waits for memory.
@@ -156,19 +166,17 @@ impl Share {
     pub(crate) async fn charge(&self, bytes: usize) -> Charge {
         let _waiting = Waiting::enter(self);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        // Neither semaphore is ever closed, so both results are `Ok`; otherwise nothing would be charged.
-        let own = loop {
-            let changed = self.budget.more_handed_back.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            let wanted = permits.saturating_add(self.surplus_over_equal_part(permits));
-            tokio::select! {
-                biased;
-                own = self.free.acquire_many(wanted) => break own,
-                () = changed => {}
+        loop {
+            let released = self.budget.released.notified();
+            tokio::pin!(released);
+            released.as_mut().enable();
+            if self.may_take(bytes) {
+                break;
             }
-        };
-        let own = own.map(|mut all| all.split(permits as usize).unwrap_or(all));
+            released.await;
+        }
+        // Neither semaphore is ever closed, so both results are `Ok`; otherwise nothing would be charged.
+        let own = self.free.acquire_many(permits).await;
         let all = self.budget.free.acquire_many(permits).await;
         match (own, all) {
             (Ok(own), Ok(all)) => {
@@ -182,14 +190,22 @@ impl Share {
         }
     }
 
-    /// By how much the cap exceeds an equal part of the budget among the waiting shares. A waiting append requests this much
-    /// more without keeping it. Otherwise the first channel starves the others, with rows that it may send only at its pace.
-    /// Rows that were handed back do not count, because the channel can do nothing more with them.
-    fn surplus_over_equal_part(&self, permits: u32) -> u32 {
-        let waiting = self.budget.waiting.load(Ordering::Acquire).max(1);
-        let part = (self.budget.capacity / waiting).max(permits as usize);
-        let beyond = self.cap.saturating_sub(part);
-        u32::try_from(beyond.saturating_sub(self.handed_back.load(Ordering::Acquire))).unwrap_or(0)
+    /// Whether the share may hold `bytes` more. What it holds may not exceed what stays free, in the proportion of its cap to the
+    /// rest of the budget: a single share gets its cap, and `n` shares whose rows the server does not take leave at least the
+    /// `n + 1`th part of the budget to others, if the cap is half of it. Otherwise two of them would stop all.
+    ///
+    /// Rows that were handed back do not count, because the channel can do nothing more with them. A share that holds nothing may
+    /// take what is free.
+    fn may_take(&self, bytes: usize) -> bool {
+        let budget = &self.budget;
+        let taken = self.cap.saturating_sub(self.free.available_permits());
+        let held = taken.saturating_sub(self.handed_back.load(Ordering::Acquire));
+        if held == 0 {
+            return true;
+        }
+        let left = budget.free.available_permits().saturating_sub(bytes);
+        let (held, left) = (held.saturating_add(bytes) as u128, left as u128);
+        held * (budget.capacity - self.cap) as u128 <= left * self.cap as u128
     }
 
     /// Resolves when `bytes` cannot become free until a caller takes rows that were handed back.
@@ -270,6 +286,9 @@ impl Charge {
         let Ok(permits) = u32::try_from(bytes) else {
             return false;
         };
+        if !self.share.may_take(bytes) {
+            return false;
+        }
         let Ok(own) = self.share.free.try_acquire_many(permits) else {
             return false;
         };
@@ -310,6 +329,7 @@ impl Charge {
             } = &self.share;
             free.add_permits(surplus);
             budget.free.add_permits(surplus);
+            budget.signal_released();
             debug_assert!(
                 free.available_permits() <= *cap,
                 "bytes were returned twice to a share"
@@ -331,6 +351,7 @@ impl Charge {
         handed_back.fetch_add(self.bytes, Ordering::AcqRel);
         budget.handed_back.fetch_add(self.bytes, Ordering::AcqRel);
         budget.more_handed_back.notify_waiters();
+        budget.signal_released();
         HandedBack(self)
     }
 

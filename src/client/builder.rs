@@ -71,7 +71,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The bytes of rows that one channel may hold: from half of the memory budget, which is the default, to all of it.
+    /// The bytes of rows that one channel may hold: from a quarter of the memory budget to all of it. Default half. Several channels
+    /// whose rows the server does not take hold less each, and leave a part of the budget to the others.
     pub fn channel_memory(mut self, bytes: usize) -> Self {
         self.options.channel_memory = Some(bytes);
         self
@@ -281,13 +282,14 @@ impl ClientBuilder {
                 "with elastic_requests of 0 nothing is sent; give at least 1",
             ));
         }
-        let half = options.memory_budget / 2;
-        let channel_memory = options.channel_memory.unwrap_or(half);
-        if !(half..=options.memory_budget).contains(&channel_memory) {
+        let channel_memory = options.channel_memory.unwrap_or(options.memory_budget / 2);
+        // A quarter is the longest row.
+        let least = options.memory_budget.div_ceil(4);
+        if !(least..=options.memory_budget).contains(&channel_memory) {
             return Err(Error::new(
                 ErrorKind::Config,
                 format!(
-                    "channel_memory of {channel_memory} is not between half of the memory budget and all of it; give {half} to {}",
+                    "channel_memory of {channel_memory} is not between a quarter of the memory budget and all of it; give {least} to {}",
                     options.memory_budget
                 ),
             ));

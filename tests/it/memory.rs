@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, RowBatch};
+use snowpipe_streaming::{ErrorKind, PipePath, RowBatch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -395,4 +395,49 @@ async fn there_is_no_backpressure_while_there_is_memory() {
     let receipt = channel.append_batch(&long_batch(), 0..).await.unwrap();
     receipt.committed().await.unwrap();
     assert!(world.landed_rows() == long_rows());
+}
+
+/// Channels whose rows the server does not take fill what they may, row by row. The others go on, and so do those of another pipe
+/// and elastic ones.
+#[tokio::test(start_paused = true)]
+async fn channels_that_stand_still_leave_memory_to_the_others() {
+    for stalled in [2_usize, 5] {
+        let world = World::new();
+        let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
+        let mut greedy = Vec::new();
+        for n in 0..stalled {
+            let name = format!("greedy{n}");
+            let refuse = Fault::Refuse.on(Endpoint::Append).channel(&name);
+            world.emulator.faults().push(refuse.always());
+            greedy.push(client.open_channel(name).await.unwrap());
+        }
+        let filling = greedy.iter_mut().map(async |channel| {
+            let fill = async {
+                for n in 0.. {
+                    let row = noisy(n..n + 1).next().unwrap();
+                    channel.append_row(&row, n).await.unwrap();
+                }
+            };
+            timeout(Duration::from_secs(5), fill).await.unwrap_err();
+        });
+        futures_util::future::join_all(filling).await;
+        assert!(client.memory_in_use() > BUDGET / 2);
+        let start = Instant::now();
+        let mut modest = client.open_channel("modest").await.unwrap();
+        modest.append_rows(rows(0..100), 0..).await.unwrap();
+        modest.wait_for_commit().await.unwrap();
+        let other = PipePath::new("DB", "PUBLIC", "OTHER_PIPE").unwrap();
+        let other = client.for_pipe(other);
+        let mut of_other = other.open_untracked_channel("modest").await.unwrap();
+        of_other.append_rows(rows(0..100)).await.unwrap();
+        of_other.wait_for_commit().await.unwrap();
+        let elastic = client.elastic_channel();
+        let ack = elastic.append_rows(rows(100..200), ()).await.unwrap();
+        ack.await.unwrap();
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            start.elapsed()
+        );
+    }
 }

@@ -287,7 +287,7 @@ async fn options_that_are_too_small_are_refused_with_the_minimum() {
     );
     let builder = || stage.builder().memory_budget(1 << 20);
     for (builder, words) in [
-        (builder().channel_memory(1), "give 524288 to 1048576"),
+        (builder().channel_memory(1), "give 262144 to 1048576"),
         (
             builder().channel_memory(2 << 20),
             "channel_memory of 2097152",
