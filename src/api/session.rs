@@ -120,7 +120,7 @@ impl Session {
                 self.account.clock.now(),
             ))
         };
-        result.map_err(|failure| failure.of(attempt.request_id))
+        result.map_err(|failure| failure.hiding_bearer(&response).of(attempt.request_id))
     }
 
     /// Returns the answer to a call. The server did not act on a request whose token it refused, so the request is sent again

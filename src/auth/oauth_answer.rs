@@ -5,11 +5,9 @@ use std::time::Duration;
 use crate::types::secret::Secret;
 use http::StatusCode;
 use serde::Deserialize;
-use url::form_urlencoded::byte_serialize;
-use zeroize::Zeroizing;
 
 use crate::base::json::{Object, Scalar};
-use crate::base::text::quote;
+use crate::base::text::{self, REDACTED, quote};
 use crate::http::Response;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -19,8 +17,6 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(600);
 
 /// The longest lifetime that is assumed of a token.
 const MAX_LIFE: Duration = Duration::from_secs(30 * 86_400);
-
-const REDACTED: &str = "[redacted]";
 
 /// The tokens that the server granted.
 pub(super) struct Granted {
@@ -122,18 +118,12 @@ fn life(expires_in: &Scalar) -> Duration {
         .map_or(DEFAULT_LIFE, |life| life.min(MAX_LIFE))
 }
 
-/// Removes secrets from `text`: a server may repeat what it was sent, plain or percent-encoded.
+/// A quotation of `text` without the secrets that the server was sent.
 fn without(secrets: &[Option<&Secret>], text: &str) -> String {
-    let secrets = secrets.iter().flatten().map(|secret| secret.expose());
-    let hidden =
-        secrets
-            .filter(|secret| !secret.is_empty())
-            .fold(text.to_owned(), |text, secret| {
-                let encoded: Zeroizing<String> =
-                    Zeroizing::new(byte_serialize(secret.as_bytes()).collect());
-                text.replace(secret, REDACTED).replace(&*encoded, REDACTED)
-            });
-    quote(&hidden)
+    let secrets = secrets.iter().flatten();
+    quote(&secrets.fold(text.to_owned(), |text, secret| {
+        text::without(&text, secret, REDACTED)
+    }))
 }
 
 #[cfg(test)]
