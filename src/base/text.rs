@@ -71,6 +71,22 @@ pub(crate) fn printable(text: &str, max: usize) -> String {
     shown
 }
 
+/// JSON with the characters escaped that [`printable`] escapes, which JSON may hold as they are.
+#[cfg(feature = "cli")]
+pub(crate) fn escaped_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_unsafe(c) {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            shown.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    shown
+}
+
 /// Control characters, line and paragraph separators, and zero-width characters such as direction marks.
 fn is_unsafe(c: char) -> bool {
     c.is_control()

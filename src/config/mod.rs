@@ -26,7 +26,7 @@ use url::Url;
 
 pub(crate) use self::authorization::Authorization;
 use self::endpoint::parse_url;
-use self::files::{read_small, warn_if_shared};
+use self::files::{read_named, warn_if_shared};
 pub use self::loader::ProfileLoader;
 pub use self::origin::Origin;
 use self::settings::{ACCESS_TOKEN, ACCOUNT, KEY, KEY_FILE, TOKEN_FILE, USER};
@@ -338,7 +338,7 @@ impl Profile {
             }
             Some(KeySource::Text(text)) => text.expose().as_bytes(),
             Some(KeySource::File(file)) => {
-                from_file = read_small("private key", file)?;
+                from_file = read_named("private key", file)?;
                 warn_if_shared("private key", file);
                 from_file.as_slice()
             }

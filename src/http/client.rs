@@ -1,9 +1,9 @@
 //! The HTTP transport, built on reqwest.
 
 use std::fmt;
-use std::time::Duration;
 #[cfg(feature = "rustls")]
-use std::{fs, path::Path};
+use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -14,6 +14,8 @@ use super::proxies::{Proxies, ProxySource};
 #[cfg(feature = "rustls")]
 use super::roots;
 use super::{AnswerLimit, Request, Response, Transport, TransportError};
+#[cfg(feature = "rustls")]
+use crate::base::files::{LARGE, read_limited};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// The longest answer to a request without an [`AnswerLimit`].
@@ -168,7 +170,7 @@ impl HttpTransportBuilder {
         let named = |why: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Config, format!("{}: {why}", path.display()))
         };
-        let pem = fs::read(path).map_err(|why| {
+        let pem = read_limited(path, LARGE).map_err(|why| {
             named(&format!("the root certificates cannot be read: {why}")).with_source(why)
         })?;
         self.add_root_certificate_pem(&pem)
