@@ -18,6 +18,9 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(600);
 /// The longest lifetime that is assumed of a token.
 const MAX_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
+/// The longest token that is accepted, because it is sent with each call.
+const MAX_TOKEN: usize = 64 << 10;
+
 /// The tokens that the server granted.
 pub(super) struct Granted {
     pub(super) access_token: Secret,
@@ -52,7 +55,7 @@ pub(super) fn read(
     let Object(fields): Object<Fields> =
         serde_json::from_slice(response.body()).unwrap_or_default();
     match text(&fields.access_token) {
-        Some(token) if status.is_success() => Ok(Granted {
+        Some(token) if status.is_success() && token.len() <= MAX_TOKEN => Ok(Granted {
             access_token: token.into(),
             life: life(&fields.expires_in),
             refresh_token: text(&fields.refresh_token).map(Secret::from),
@@ -177,6 +180,13 @@ mod tests {
             refresh(r#"{"access_token":"a","refresh_token":null}"#),
             None
         );
+    }
+
+    #[test]
+    fn a_token_of_many_kilobytes_is_refused() {
+        let body = |length| format!(r#"{{"access_token":"{}"}}"#, "t".repeat(length));
+        assert!(granted(&body(60_000)).is_ok());
+        assert!(granted(&body(70_000)).is_err());
     }
 
     #[test]

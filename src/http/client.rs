@@ -42,7 +42,7 @@ const HTTP2_PING: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
-    /// For requests that bypass the system's proxies.
+    /// For requests that bypass the proxies.
     direct: reqwest::Client,
     proxy: ProxySource,
     proxies: Proxies,
@@ -113,7 +113,8 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Connects to every host through this proxy and ignores the system's proxies. User and password are part of the URL, with
+    /// Connects to every host through this proxy and ignores the system's proxies. A proxy on another machine is not used for
+    /// `http://` to this machine, because it could read the credential. User and password are part of the URL, with
     /// special characters percent-encoded: `http://user:password@proxy:3128`.
     ///
     /// # Errors
