@@ -32,6 +32,9 @@ use credentials::CredentialOptions;
 /// The user that profiles are written for.
 const USER: &str = "STREAMING_INGEST";
 
+/// The most memory that SQLite takes in this process, in bytes.
+const MOST_SQLITE: i64 = 2 << 30;
+
 /// A local Snowpipe Streaming server.
 ///
 /// Prints its URL on stdout when it is ready, and with `--tls` on the same line the environment that clients need to trust it.
@@ -204,6 +207,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    // A statement that needs more is refused; without the limit its values could take all memory.
+    rusqlite::Connection::open_in_memory()?.pragma_update(None, "hard_heap_limit", MOST_SQLITE)?;
     let (key, existing) = key(&options)?;
     let emulator = build(&options, key.as_ref())?;
     // Until the files are read a signal ends the program at once: one of them may never come.
