@@ -14,6 +14,8 @@ const MOST_LOCK: u64 = 21;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const APPLICATION_ID_AT: usize = 68;
 
+type Check = fn(&Path) -> Result<(), StorageError>;
+
 /// The data file of a path: where symbolic links lead, as SQLite follows them too. The file need not exist yet.
 ///
 /// # Errors
@@ -39,10 +41,15 @@ pub(crate) fn locate(path: &Path) -> Result<PathBuf, StorageError> {
 }
 
 /// Locks the data file at this real path until the result is dropped. The lock is a separate file, so that the data file
-/// itself stays open to readers.
+/// itself stays open to readers. It is made only if the data file is the emulator's or yet to be made.
 pub(crate) fn lock(path: &Path) -> Result<File, StorageError> {
+    lock_if(path, check_header)
+}
+
+/// The same, if `check` agrees or there is a lock.
+fn lock_if(path: &Path, check: Check) -> Result<File, StorageError> {
     let unusable = |why| unusable(path, why);
-    let mut file = open(path)?;
+    let mut file = open(path, check)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -71,9 +78,8 @@ pub(crate) fn lock(path: &Path) -> Result<File, StorageError> {
     Ok(file)
 }
 
-/// Opens the lock of the data file. It is made only if the data file is the emulator's or yet to be made, and never through a
-/// link.
-fn open(path: &Path) -> Result<File, StorageError> {
+/// Opens the lock of the data file, or makes it if `check` agrees, but never through a link.
+fn open(path: &Path, check: Check) -> Result<File, StorageError> {
     let at = beside(path, ".lock");
     let existing = || match fs::symlink_metadata(&at) {
         Ok(found) if !found.is_file() => Err(not_a_lock(path)),
@@ -90,7 +96,7 @@ fn open(path: &Path) -> Result<File, StorageError> {
         return Ok(file);
     }
     // Without a lock no process has the file open: reading it while this one has would release SQLite's own locks.
-    check_header(path)?;
+    check(path)?;
     match File::create_new(&at) {
         Err(why) if why.kind() == ErrorKind::AlreadyExists => {
             existing()?.ok_or_else(|| unusable(path, why))
@@ -124,7 +130,8 @@ fn check_header(path: &Path) -> Result<(), StorageError> {
 /// Deletes the data file and what SQLite keeps beside it, while no process has it open.
 pub(crate) fn delete(path: &Path) -> Result<(), StorageError> {
     let file = locate(path)?;
-    let _lock = lock(&file)?;
+    // Also one that was damaged.
+    let _lock = lock_if(&file, |_| Ok(()))?;
     for suffix in ["", "-wal", "-shm"] {
         match fs::remove_file(beside(&file, suffix)) {
             Err(why) if why.kind() != ErrorKind::NotFound => {
