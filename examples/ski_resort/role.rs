@@ -73,8 +73,8 @@ impl RoleLock {
         }
         let mut holder = String::new();
         // The longest process id has twenty digits.
-        let read = (&lock).take(21).read_to_string(&mut holder);
-        let is_ours = read.is_ok_and(|length| length < 21)
+        let found = (&lock).take(21).read_to_string(&mut holder);
+        let is_ours = found.is_ok_and(|length| length < 21)
             && holder.trim().bytes().all(|byte| byte.is_ascii_digit());
         if !is_ours {
             return Err(not_a_lock(&path, role));

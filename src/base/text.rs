@@ -80,9 +80,9 @@ pub(crate) fn escaped_json(json: &str) -> String {
             shown.push(c);
             continue;
         }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            shown.push_str(&format!("\\u{unit:04x}"));
-        }
+        let mut units = [0; 2];
+        let units = c.encode_utf16(&mut units).iter();
+        shown.extend(units.map(|unit| format!("\\u{unit:04x}")));
     }
     shown
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::settings::SECRETS;
-use super::{KeySource, Kind, Origin, Profile, config};
+use super::config;
 use crate::base::files::{check_regular, read_limited};
 use crate::types::error::Result;
 
@@ -47,36 +46,9 @@ pub(super) fn warn_if_replaceable(what: &str, path: &Path) {
     }
 }
 
-impl Profile {
-    /// The files with secrets of the profile that other users of this machine can read or change, each as a sentence with the
-    /// remedy.
-    #[cfg(feature = "doctor")]
-    pub(crate) fn shared_files(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for setting in SECRETS {
-            found.extend(match self.origins.get(setting.key) {
-                Some(Origin::File(file)) => shared("profile", file, 0o066),
-                Some(Origin::Connection { file, .. }) => shared("connections", file, 0o066),
-                _ => None,
-            });
-        }
-        if let Some(KeySource::File(file)) = &self.key {
-            found.extend(shared("private key", file, 0o066));
-        }
-        if let Some(file) = &self.token_file {
-            found.extend(match self.kind {
-                Kind::AccessToken => shared("access token", file, 0o066),
-                _ => shared("token file", file, 0o022),
-            });
-        }
-        found.dedup();
-        found
-    }
-}
-
 /// A sentence about a file with a secret if others have some of these `rights`, which are bits of its mode.
 #[cfg(unix)]
-fn shared(what: &str, path: &Path, rights: u32) -> Option<String> {
+pub(super) fn shared(what: &str, path: &Path, rights: u32) -> Option<String> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & rights;
     let can = match (mode & 0o044 != 0, mode & 0o022 != 0) {
@@ -93,7 +65,7 @@ fn shared(what: &str, path: &Path, rights: u32) -> Option<String> {
 
 /// Other platforms have no file mode to check.
 #[cfg(not(unix))]
-fn shared(_: &str, _: &Path, _: u32) -> Option<String> {
+pub(super) fn shared(_: &str, _: &Path, _: u32) -> Option<String> {
     None
 }
 

@@ -5,6 +5,8 @@ pub(crate) mod authorization;
 #[cfg(feature = "connections")]
 mod connections;
 mod endpoint;
+#[cfg(feature = "doctor")]
+mod exposure;
 mod files;
 #[cfg(feature = "doctor")]
 mod key_form;

@@ -187,6 +187,6 @@ fn unusable(path: &Path, why: io::Error) -> StorageError {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 #[path = "data_file_lock_tests.rs"]
 mod tests;

@@ -1,4 +1,5 @@
 //! The lock leaves alone what the emulator has not written.
+#![cfg(unix)]
 
 use std::fs;
 use std::os::unix::fs::symlink;

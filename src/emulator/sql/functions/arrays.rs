@@ -85,7 +85,7 @@ pub(super) const STRICT: &[Scalar] = &[
         for (key, _) in fields.in_order() {
             keys.push(&quoted(key))?;
         }
-        keys.end(']')
+        Ok(keys.end(']'))
     }),
 ];
 
@@ -97,7 +97,7 @@ pub(super) const LENIENT: &[Scalar] = &[
         for at in 0..c.len() {
             list.push(new_element(c, at)?)?;
         }
-        list.end(']')
+        Ok(list.end(']'))
     }),
     // `f(key, value, …)`: a field whose key or value is NULL is left out.
     ("sf_object", -1, |c| {
@@ -116,7 +116,7 @@ pub(super) const LENIENT: &[Scalar] = &[
                 fields.push_field(&quoted(key), text(c, at + 1)?)?;
             }
         }
-        fields.end('}')
+        Ok(fields.end('}'))
     }),
     // `f(array, element)`; NULL in place of an array is NULL.
     ("sf_array_append", 2, |c| with_element(c, false)),
@@ -137,7 +137,7 @@ pub(super) const LENIENT: &[Scalar] = &[
                 list.push(text(c, at)?)?;
             }
         }
-        list.end(']')
+        Ok(list.end(']'))
     }),
 ];
 
@@ -169,7 +169,7 @@ fn joined(elements: &[&str]) -> Outcome {
     for element in elements {
         list.push(element)?;
     }
-    list.end(']')
+    Ok(list.end(']'))
 }
 
 /// An ARRAY or OBJECT as it grows. Its size is checked before a part is added, because each may be as long as the whole.
@@ -201,9 +201,9 @@ impl List {
         Ok(())
     }
 
-    pub(super) fn end(mut self, close: char) -> Outcome {
+    pub(super) fn end(mut self, close: char) -> Value {
         self.0.push(close);
-        Ok(Value::Text(self.0))
+        Value::Text(self.0)
     }
 }
 

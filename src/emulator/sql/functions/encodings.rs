@@ -82,12 +82,12 @@ pub(super) const STRICT: &[Scalar] = &[
         let mut parts = List::new('[');
         if separator.is_empty() {
             parts.push(&quoted(text))?;
-            return parts.end(']');
+            return Ok(parts.end(']'));
         }
         for part in text.split(separator) {
             parts.push(&quoted(part))?;
         }
-        parts.end(']')
+        Ok(parts.end(']'))
     }),
 ];
 
