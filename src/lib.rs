@@ -192,6 +192,24 @@ pub fn __printable(text: &str, max: usize) -> String {
     base::text::printable(text, max)
 }
 
+/// For the programs, which read the files on their command lines.
+#[cfg(any(feature = "cli", feature = "emulator-server"))]
+#[doc(hidden)]
+pub fn __read_text(path: &std::path::Path) -> std::io::Result<zeroize::Zeroizing<String>> {
+    let bytes = base::files::read_limited(path, base::files::LARGE)?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(text.to_owned().into()),
+        Err(why) => Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why)),
+    }
+}
+
+/// For the command, whose JSON people read in a terminal as well.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub fn __escaped_json(json: &str) -> String {
+    base::text::escaped_json(json)
+}
+
 /// For the command, whose errors name the line of a row that does not fit.
 #[cfg(feature = "cli")]
 #[doc(hidden)]

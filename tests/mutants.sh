@@ -477,8 +477,8 @@ mutant "sign a JWT for any year that a Date names" src/api/clock.rs <<'DIFF'
 DIFF
 
 mutant "send plain HTTP for this machine through a proxy" src/http/proxies.rs <<'DIFF'
--        matches!(self, Self::System) && url.scheme() == "http" && is_on_this_machine(url)
-+        matches!(self, Self::Nothing) && url.scheme() == "http" && is_on_this_machine(url)
+-        is_elsewhere && url.scheme() == "http" && is_on_this_machine(url)
++        is_elsewhere && url.scheme() == "https" && is_on_this_machine(url)
 DIFF
 
 mutant "wait for a renewal while the token is valid" src/auth/cache.rs <<'DIFF'
@@ -505,6 +505,11 @@ DIFF
 mutant "keep any number of statuses" src/base/json.rs <<'DIFF'
 -            if named.len() > MAX {
 +            if named.len() > 100 * MAX {
+DIFF
+
+mutant "show the bearer token that a server repeats" src/api/failure.rs <<'DIFF'
+-        Some(SentWith(token)) => text::without(text, token, REDACTED),
++        Some(SentWith(_)) => text.to_owned(),
 DIFF
 
 mutant "show a server's text as it is" src/base/text.rs <<'DIFF'

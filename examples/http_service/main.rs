@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Without `--profile` the rows go to the emulator, in memory. `--profile` streams to an account that has the table of
-//! [`TABLE`]. Ctrl-C ends the service when the requests under way are answered and their rows are committed.
+//! [`TABLE`]. The service has no login and needs one in front: see `service.rs`. Ctrl-C ends it when the requests under way are
+//! answered and their rows are committed.
 
 mod service;
 #[path = "../shared/signals.rs"]

@@ -1,15 +1,19 @@
 //! The service: a router whose handlers append with a sender, which they share.
+//!
+//! It has no login: whoever reaches it appends rows. Before other machines reach it, put a proxy in front that asks for a login and
+//! limits connections and the time for heads and bodies. Web pages are refused: a browser sends the accepted content types for a
+//! page of another site only if the service agrees, and it never does.
 
 use anyhow::Result;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize;
-use snowpipe_streaming::{ChannelSender, CloseReport, Error, ErrorKind, Receipt, RowBatch};
+use snowpipe_streaming::{ChannelSender, CloseReport, Error, ErrorKind, RowBatch};
 use tokio::net::TcpListener;
 
 const NDJSON: &str = "application/x-ndjson";
@@ -50,14 +54,23 @@ enum Wait {
     Commit,
 }
 
-/// Appends the rows of a request. Answers 202 when they are in memory, and with `?wait=commit` 200 when they are in the table.
+/// Appends the row of a request, which is a JSON object, or with the content type of NDJSON an object per line. Answers 202 when
+/// they are in memory, and with `?wait=commit` 200 when they are in the table.
 async fn append(
     State(rides): State<ChannelSender>,
     Query(options): Query<Options>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
-    let receipt = append_body(&rides, &headers, &body).await?;
+    // Programs send none, and no page is served here.
+    if headers.contains_key(ORIGIN) {
+        return Ok(StatusCode::FORBIDDEN);
+    }
+    let receipt = match content_type(&headers) {
+        "application/json" => rides.append_json(&body).await?,
+        NDJSON => rides.append_batch(&RowBatch::from_ndjson(&body)?).await?,
+        _ => return Ok(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    };
     match options.wait {
         None => Ok(StatusCode::ACCEPTED),
         Some(Wait::Commit) => {
@@ -67,17 +80,13 @@ async fn append(
     }
 }
 
-/// Appends one JSON object, or with the content type of NDJSON an object per line.
-async fn append_body(
-    rides: &ChannelSender,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<Receipt, Error> {
-    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == NDJSON) {
-        rides.append_batch(&RowBatch::from_ndjson(body)?).await
-    } else {
-        rides.append_json(body).await
-    }
+/// The content type without parameters; empty if there is none.
+fn content_type(headers: &HeaderMap) -> &str {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next());
+    essence.unwrap_or_default().trim()
 }
 
 /// The answer to a request whose rows are not appended, or not known to be in the table.

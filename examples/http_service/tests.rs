@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, ORIGIN, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
@@ -142,6 +142,34 @@ async fn a_bad_request_appends_nothing() {
     assert_eq!(report.rows_committed, 3);
     let rows = service.emulator.rows("RESORT.PUBLIC.LIFT_RIDE").unwrap();
     assert_eq!(rows, [ride(7), ride(8)]);
+}
+
+#[tokio::test]
+async fn a_web_page_appends_nothing() {
+    let service = Running::new(|client| client).await;
+    let (http, url) = (http(), &service.url);
+    // A page can send these without asking the service first.
+    for kind in [
+        "text/plain;charset=UTF-8",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ] {
+        let answer = post(&http, url, ride(1).to_string(), kind).await;
+        assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let bare = http.post(url).body(ride(1).to_string()).send().await;
+    let status = bare.unwrap().status();
+    assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    for origin in ["https://page.example", "null"] {
+        let request = http.post(url).header(CONTENT_TYPE, "application/json");
+        let request = request.header(ORIGIN, origin).body(ride(1).to_string());
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    }
+    let named = "application/json; charset=utf-8";
+    let answer = post(&http, url, ride(2).to_string(), named).await;
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    assert_eq!(service.stop().await, once(2..3));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Locks for roles: a queue has at most one generator and one streamer, and one process writes the reports.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -54,6 +54,9 @@ impl RoleLock {
         // All links to the file share one lock.
         let real = real_path(file).map_err(|error| no_place("find", file, role, error))?;
         let path = lock_path(&real, role);
+        if path.is_symlink() {
+            return Err(not_a_lock(&path, role));
+        }
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -68,7 +71,16 @@ impl RoleLock {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }
+        let mut holder = String::new();
+        // The longest process id has twenty digits.
+        let found = (&lock).take(21).read_to_string(&mut holder);
+        let is_ours = found.is_ok_and(|length| length < 21)
+            && holder.trim().bytes().all(|byte| byte.is_ascii_digit());
+        if !is_ours {
+            return Err(not_a_lock(&path, role));
+        }
         lock.set_len(0)?;
+        lock.rewind()?;
         write!(lock, "{}", std::process::id())?;
         Ok(Self { _file: lock })
     }
@@ -94,6 +106,15 @@ fn no_place(action: &str, path: &Path, role: Role, error: io::Error) -> anyhow::
         }
         _ => anyhow::Error::new(error).context(message),
     }
+}
+
+/// The error if another program's file has the name of the lock.
+fn not_a_lock(path: &Path, role: Role) -> anyhow::Error {
+    Misconfigured::new(format!(
+        "{} is not a lock of this program: give another {}",
+        path.display(),
+        role.flag()
+    ))
 }
 
 fn taken(lock: &mut File, file: &Path, role: Role) -> anyhow::Error {

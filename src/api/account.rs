@@ -13,7 +13,7 @@ use super::ApiConfig;
 use super::auth_backoff::AuthBackoff;
 use super::call::{Attempt, Call, user_agent};
 use super::clock::HostClock;
-use super::failure::{Failure, Host, answered, unanswered};
+use super::failure::{Failure, Host, SentWith, answered, unanswered};
 use super::wire::{self, IngestHost};
 use crate::auth::cache::Fetched;
 use crate::auth::{Bearer, Credential, CredentialContext};
@@ -94,7 +94,8 @@ impl Account {
         let response = self
             .call_with(&*credential, |_| Cow::Borrowed(&call), attempt)
             .await?;
-        let at = wire::ingest_host(response.body(), &self.url).map_err(Failure::Ambiguous)?;
+        let at = wire::ingest_host(response.body(), &self.url)
+            .map_err(|why| Failure::Ambiguous(why).hiding_bearer(&response))?;
         debug!(host = at.host, "discovered the ingest host");
         Ok(at)
     }
@@ -201,7 +202,8 @@ impl Account {
             Endpoint::Statement => Host::Statements,
             _ => Host::Account,
         };
-        Err(answered(host, &first.what, &response, self.clock.now()))
+        let refused = answered(host, &first.what, &response, self.clock.now());
+        Err(refused.hiding_bearer(&response))
     }
 
     /// A bearer token for calls that are not made here.
@@ -257,7 +259,12 @@ impl Account {
             Endpoint::Statement => MAX_RESPONSE,
             _ => MAX_ANSWER,
         };
-        let outcome = crate::http::attempt(&*self.transport, request, limit, max_answer).await;
+        let mut outcome = crate::http::attempt(&*self.transport, request, limit, max_answer).await;
+        if let Ok(response) = &mut outcome {
+            response
+                .extensions_mut()
+                .insert(SentWith(bearer.token.clone()));
+        }
         let status = outcome.as_ref().ok().map(Response::status);
         let elapsed = started.elapsed();
         counters.called(call.endpoint, attempt.retry_count, status, elapsed);

@@ -7,11 +7,25 @@ use uuid::Uuid;
 
 use super::wire::{self, ServerError};
 use crate::auth::flight::Stopped;
+use crate::base::text::{self, REDACTED};
 use crate::http::{Response, TransportError, TransportErrorKind};
 use crate::types::error::{Error, ErrorKind};
+use crate::types::secret::Secret;
 
 /// The longest `Retry-After` that is respected.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// The bearer token of a request, as an extension of its answer.
+#[derive(Debug, Clone)]
+pub(super) struct SentWith(pub(super) Secret);
+
+/// A text of an answer without the bearer token of the request.
+pub(super) fn without_bearer(text: &str, response: &Response) -> String {
+    match response.extensions().get() {
+        Some(SentWith(token)) => text::without(text, token, REDACTED),
+        None => text.to_owned(),
+    }
+}
 
 /// A failed attempt, classified by what may be done next.
 #[derive(Debug, Clone)]
@@ -109,13 +123,27 @@ impl Failure {
     }
 
     /// The failure of the request with this id.
-    pub(super) fn of(mut self, request_id: Uuid) -> Self {
+    pub(super) fn of(self, request_id: Uuid) -> Self {
+        self.with_error(|error| error.with_request_id(request_id))
+    }
+
+    /// The failure without the bearer token, which the answer may repeat.
+    pub(super) fn hiding_bearer(self, response: &Response) -> Self {
+        let hide = |text: &str| without_bearer(text, response);
+        let mut failure = self.with_error(|error| error.with_texts(hide));
+        if let Self::Answered { code, error, .. } = &mut failure {
+            *code = error.code().map(str::to_owned);
+        }
+        failure
+    }
+
+    fn with_error(mut self, edit: impl FnOnce(Error) -> Error) -> Self {
         match &mut self {
             Self::NotSent(error)
             | Self::Ambiguous(error)
             | Self::AccountRefused(error)
             | Self::Throttled { error, .. }
-            | Self::Answered { error, .. } => *error = error.clone().with_request_id(request_id),
+            | Self::Answered { error, .. } => *error = edit(error.clone()),
         }
         self
     }

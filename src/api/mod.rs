@@ -22,7 +22,7 @@ use serde::de::IgnoredAny;
 use url::Url;
 
 use self::call::{Attempt, Call};
-use self::failure::{Failure, Host, decided};
+use self::failure::{Failure, Host, decided, without_bearer};
 use self::session::Session;
 use self::wire::ServerError;
 use crate::auth::Credential;
@@ -204,6 +204,8 @@ impl Api {
         let read = |response: &Response| {
             let Object(answer) = call.answer(response)?;
             let status = wire::opened_status(&answer).map_err(Failure::Ambiguous)?;
+            let hide = |text: &str| without_bearer(text, response);
+            let status = status.map(|status| status.with_texts(hide));
             match wire::next_continuation_token(&answer.next_continuation_token, &call.what) {
                 Ok(next_continuation_token) => Ok(OpenAnswer {
                     next_continuation_token,
@@ -307,7 +309,12 @@ impl Api {
             })?;
         let read = |response: &Response| {
             let Object(answer) = call.answer(response)?;
-            wire::channel_statuses(&answer).map_err(Failure::Ambiguous)
+            let statuses = wire::channel_statuses(&answer).map_err(Failure::Ambiguous)?;
+            let hide = |text: &str| without_bearer(text, response);
+            let hidden = statuses
+                .into_iter()
+                .map(|(name, status)| (name, status.with_texts(hide)));
+            Ok(hidden.collect())
         };
         let answered = self.session.call(&call, attempt, read).await?;
         Ok(by_asked_name(channels, answered))

@@ -157,6 +157,7 @@ impl Session {
                 self.account.clock.now(),
             ))
         };
+        let result = result.map_err(|failure| failure.hiding_bearer(&response));
         if let Err(failure) = &result
             && failure.is_moved()
         {

@@ -143,8 +143,11 @@ impl Statements {
 
     async fn ask(&self, call: &Call, attempt: Attempt) -> Result<Answer, Failure> {
         let response = self.session.account(call, attempt).await?;
-        read(&response, &call.what)
-            .map_err(|error| Failure::Ambiguous(error).of(attempt.request_id))
+        read(&response, &call.what).map_err(|error| {
+            Failure::Ambiguous(error)
+                .hiding_bearer(&response)
+                .of(attempt.request_id)
+        })
     }
 }
 

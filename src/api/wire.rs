@@ -27,6 +27,9 @@ pub(crate) const MAX_CHANNELS: usize = 1000;
 /// The longest accepted text of an ingest host: longer than any DNS name with a scheme and a port.
 const MAX_HOST_TEXT: usize = 300;
 
+/// The longest token that is accepted, because it is sent with each call.
+const MAX_TOKEN: usize = 64 << 10;
+
 /// From this value on, a JWT's `exp` is read as milliseconds: as seconds it would be in the year 5138.
 const MILLISECONDS_FROM: f64 = 1e11;
 
@@ -94,11 +97,11 @@ pub(crate) fn scoped_token(body: &[u8]) -> Result<Secret> {
     let is_token_char = |c: char| c.is_ascii_alphanumeric() || "-._~+/=:".contains(c);
     // The error does not quote the answer, which may contain a token.
     text_or_field(body, |fields| [fields.token, fields.access_token])
-        .filter(|token| token.chars().all(is_token_char))
+        .filter(|token| token.len() <= MAX_TOKEN && token.chars().all(is_token_char))
         .map(Secret::from)
         .ok_or_else(|| {
             protocol(
-                "the answer to the token exchange holds no token; check the account's URL and any proxy between",
+                "the answer to the token exchange holds no usable token; check the account's URL and any proxy between",
             )
         })
 }
@@ -276,10 +279,10 @@ struct StatusFields {
 pub(crate) fn next_continuation_token(token: &Scalar, what: &str) -> Result<String> {
     token
         .text()
-        .filter(|token| !token.is_empty())
+        .filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN)
         .ok_or_else(|| {
             protocol(format!(
-                "the answer to {what} holds no next_continuation_token; reopen the channel"
+                "the answer to {what} holds no usable next_continuation_token; reopen the channel"
             ))
         })
 }

@@ -209,7 +209,8 @@ impl Client {
             let message = format!("fetching an OAuth access token from {place} failed: {why}");
             Error::new(kind, message).with_source(why)
         })?;
-        let secrets = [Some(&self.secret), refresh_token.as_deref()];
+        let basic = self.basic();
+        let secrets = [Some(&self.secret), refresh_token.as_deref(), Some(&basic)];
         let granted = read(&response, place, &secrets)?;
         debug!(
             life = ?granted.life,
@@ -220,6 +221,12 @@ impl Client {
             **kept = next.clone();
         }
         Ok(granted)
+    }
+
+    /// Id and secret as basic authentication has them.
+    fn basic(&self) -> Secret {
+        let pair = Zeroizing::new(format!("{}:{}", self.id, self.secret.expose()));
+        Secret::from(STANDARD.encode(&*pair))
     }
 
     fn request(&self, url: &Url, refresh_token: Option<&Secret>) -> Result<Request> {
@@ -250,8 +257,7 @@ impl Client {
         );
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         if refresh_token.is_some() {
-            let pair = Zeroizing::new(format!("{}:{secret}", self.id));
-            let mut basic = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(&*pair)))
+            let mut basic = HeaderValue::try_from(format!("Basic {}", self.basic().expose()))
                 .map_err(|why| not_a_url(&why))?;
             basic.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, basic);

@@ -5,11 +5,9 @@ use std::time::Duration;
 use crate::types::secret::Secret;
 use http::StatusCode;
 use serde::Deserialize;
-use url::form_urlencoded::byte_serialize;
-use zeroize::Zeroizing;
 
 use crate::base::json::{Object, Scalar};
-use crate::base::text::quote;
+use crate::base::text::{self, REDACTED, quote};
 use crate::http::Response;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -20,7 +18,8 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(600);
 /// The longest lifetime that is assumed of a token.
 const MAX_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
-const REDACTED: &str = "[redacted]";
+/// The longest token that is accepted, because it is sent with each call.
+const MAX_TOKEN: usize = 64 << 10;
 
 /// The tokens that the server granted.
 pub(super) struct Granted {
@@ -56,7 +55,7 @@ pub(super) fn read(
     let Object(fields): Object<Fields> =
         serde_json::from_slice(response.body()).unwrap_or_default();
     match text(&fields.access_token) {
-        Some(token) if status.is_success() => Ok(Granted {
+        Some(token) if status.is_success() && token.len() <= MAX_TOKEN => Ok(Granted {
             access_token: token.into(),
             life: life(&fields.expires_in),
             refresh_token: text(&fields.refresh_token).map(Secret::from),
@@ -122,18 +121,12 @@ fn life(expires_in: &Scalar) -> Duration {
         .map_or(DEFAULT_LIFE, |life| life.min(MAX_LIFE))
 }
 
-/// Removes secrets from `text`: a server may repeat what it was sent, plain or percent-encoded.
+/// A quotation of `text` without the secrets that the server was sent.
 fn without(secrets: &[Option<&Secret>], text: &str) -> String {
-    let secrets = secrets.iter().flatten().map(|secret| secret.expose());
-    let hidden =
-        secrets
-            .filter(|secret| !secret.is_empty())
-            .fold(text.to_owned(), |text, secret| {
-                let encoded: Zeroizing<String> =
-                    Zeroizing::new(byte_serialize(secret.as_bytes()).collect());
-                text.replace(secret, REDACTED).replace(&*encoded, REDACTED)
-            });
-    quote(&hidden)
+    let secrets = secrets.iter().flatten();
+    quote(&secrets.fold(text.to_owned(), |text, secret| {
+        text::without(&text, secret, REDACTED)
+    }))
 }
 
 #[cfg(test)]
@@ -187,6 +180,13 @@ mod tests {
             refresh(r#"{"access_token":"a","refresh_token":null}"#),
             None
         );
+    }
+
+    #[test]
+    fn a_token_of_many_kilobytes_is_refused() {
+        let body = |length| format!(r#"{{"access_token":"{}"}}"#, "t".repeat(length));
+        assert!(granted(&body(60_000)).is_ok());
+        assert!(granted(&body(70_000)).is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ const MIN_BITS: usize = 2048;
 const MAX_DER: usize = 16 * 1024;
 
 /// Beyond these limits checking the passphrase would take seconds or gigabytes: the file is damaged or hostile.
-const MAX_PBKDF2_ITERATIONS: u32 = 10_000_000;
+const MAX_PBKDF2_ITERATIONS: u32 = 1_000_000;
 const MAX_SCRYPT_WORK: u64 = 1 << 22;
 
 const CONVERT: &str = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW";
@@ -217,4 +217,22 @@ fn public_key() -> Error {
     refuse(
         "a public key was given instead of the private key; give the private key that belongs to it",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rsa::pkcs8::pkcs5::pbes2::Parameters;
+
+    use super::{EncryptionScheme, check_work};
+
+    #[test]
+    fn a_key_that_takes_seconds_to_decrypt_is_refused() {
+        let check = |iterations| {
+            let parameters = Parameters::pbkdf2_sha256_aes256cbc(iterations, &[1; 8], &[2; 16]);
+            check_work(&EncryptionScheme::Pbes2(parameters.unwrap()))
+        };
+        check(1_000_000).unwrap();
+        let error = check(1_000_001).unwrap_err();
+        assert!(error.to_string().contains("convert it with"), "{error}");
+    }
 }

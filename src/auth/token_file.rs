@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::CredentialError;
+use crate::base::files::check_regular;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::secret::Secret;
 
@@ -44,10 +45,12 @@ fn read(path: &Path, what: &str, remedy: &str) -> Result<Secret> {
         Error::new(ErrorKind::Authentication, message).with_retryable(true)
     };
     let mut text = Zeroizing::new(String::new());
-    File::open(path)
+    check_regular(path)
+        .and_then(|()| File::open(path))
         .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
         .map_err(|why| match why.kind() {
             io::ErrorKind::NotFound => unusable("is missing"),
+            io::ErrorKind::InvalidInput => unusable("is not a regular file"),
             _ => unusable("cannot be read").with_source(why),
         })?;
     match text.trim() {

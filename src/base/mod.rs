@@ -2,6 +2,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod buffers;
+pub(crate) mod files;
 pub(crate) mod host;
 pub(crate) mod json;
 pub(crate) mod metrics;

@@ -2,15 +2,15 @@
 //! rows in memory or in a SQLite file.
 
 use std::error::Error;
-use std::fs;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use serde_json::{Value, json};
+use snowpipe_streaming::__read_text;
 use snowpipe_streaming::answers::Answers;
 use snowpipe_streaming::auth::Secret;
 use snowpipe_streaming::emulator::tables::Catalog;
@@ -31,6 +31,9 @@ use credentials::CredentialOptions;
 
 /// The user that profiles are written for.
 const USER: &str = "STREAMING_INGEST";
+
+/// The most memory that SQLite takes in this process, in bytes.
+const MOST_SQLITE: i64 = 2 << 30;
 
 /// A local Snowpipe Streaming server.
 ///
@@ -63,7 +66,7 @@ struct Options {
     admin_token: Option<Secret>,
 
     /// A further host name of the emulator; the first one is used in the profile.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
     host: Vec<String>,
 
     /// Serves HTTPS, which the official SDK requires, with a certificate authority that is created at the start. The printed
@@ -73,7 +76,7 @@ struct Options {
     tls: bool,
 
     /// A further host name or IP address in the certificate, besides those of loopback.
-    #[arg(long, value_name = "NAME", requires = "tls")]
+    #[arg(long, value_name = "NAME", requires = "tls", value_parser = certified_name)]
     tls_san: Vec<String>,
 
     /// The file for the authority's certificate. The default is beside the profile, or a temporary file.
@@ -168,6 +171,22 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
+/// A host as it stands in a URL.
+fn host_name(text: &str) -> Result<String, String> {
+    match url::Host::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(why) => Err(why.to_string()),
+    }
+}
+
+/// A host as it stands in a certificate: an IPv6 address has no brackets.
+fn certified_name(text: &str) -> Result<String, String> {
+    match text.parse::<IpAddr>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => host_name(text),
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
@@ -188,9 +207,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let mut ended = std::pin::pin!(end_signal()?);
+    // A statement that needs more is refused; without the limit its values could take all memory.
+    rusqlite::Connection::open_in_memory()?.pragma_update(None, "hard_heap_limit", MOST_SQLITE)?;
     let (key, existing) = key(&options)?;
     let emulator = build(&options, key.as_ref())?;
+    // Until the files are read a signal ends the program at once: one of them may never come.
+    let mut ended = std::pin::pin!(end_signal()?);
     if !options.delay_answers.is_zero() {
         let delay = Fault::Delay(options.delay_answers);
         emulator.faults().push(delay.on(Endpoint::Append).always());
@@ -355,7 +377,7 @@ fn answers(options: &Options) -> Result<Answers, Box<dyn Error>> {
     let Some(path) = &options.answers else {
         return Ok(Answers::default());
     };
-    let text = fs::read_to_string(path).map_err(|why| named("the answers", path, &why))?;
+    let text = __read_text(path).map_err(|why| named("the answers", path, &why))?;
     let answers = Answers::from_json(&text).map_err(|why| format!("{}: {why}", path.display()))?;
     for (point, answer) in answers.differences() {
         tracing::info!(point, answer, "answers otherwise than by default");
@@ -400,13 +422,14 @@ fn new_profile(options: &Options, emulator: &Emulator, url: &str) -> Result<Valu
 }
 
 fn read_key(path: &Path) -> Result<Secret, Box<dyn Error>> {
-    fs::read_to_string(path)
-        .map(Secret::from)
+    __read_text(path)
+        .map(|text| Secret::from(text.as_str()))
         .map_err(|why| named("the private key", path, &why))
 }
 
 fn read(path: &Path) -> Result<String, Box<dyn Error>> {
-    fs::read_to_string(path).map_err(|why| named("the DDL script", path, &why))
+    let text = __read_text(path).map_err(|why| named("the DDL script", path, &why))?;
+    Ok(text.to_string())
 }
 
 fn named(what: &str, path: &Path, why: &io::Error) -> Box<dyn Error> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::types::secret::Secret;
 
 use super::endpoint::url_text;
-use super::files::{read_small, warn_if_shared};
+use super::files::{read_named, warn_if_replaceable, warn_if_shared};
 use super::layers::Layers;
 use super::origin::Origin;
 use super::settings::{
@@ -50,11 +50,18 @@ impl Profile {
                 profile.passphrase = layers.read(&PASSPHRASE, &mut origins).map(Secret::from);
             }
             Kind::OAuth => profile.oauth = oauth(layers, &mut origins)?,
-            Kind::AccessToken => profile.access_token = access_token(layers, &mut origins)?,
+            Kind::AccessToken => {
+                (profile.access_token, profile.token_file) = access_token(layers, &mut origins)?;
+            }
             Kind::TokenFile => profile.token_file = token_file(layers, &mut origins),
             Kind::WorkloadIdentity(_) => {
                 profile.token_file = Some(workload_token_file(layers, &mut origins)?);
             }
+        }
+        if let (Kind::TokenFile | Kind::WorkloadIdentity(_), Some(file)) =
+            (kind, &profile.token_file)
+        {
+            warn_if_replaceable("token file", file);
         }
         profile.origins = origins;
         profile.account_identifier()?;
@@ -216,21 +223,25 @@ fn oauth(layers: &Layers, origins: &mut Origins) -> Result<OAuthParts> {
     })
 }
 
-fn access_token(layers: &Layers, origins: &mut Origins) -> Result<Option<Secret>> {
+/// The token, and the file that it is from.
+fn access_token(
+    layers: &Layers,
+    origins: &mut Origins,
+) -> Result<(Option<Secret>, Option<PathBuf>)> {
     let Some((setting, found)) = layers.one_of(&[&ACCESS_TOKEN, &TOKEN_FILE])? else {
-        return Ok(None);
+        return Ok((None, None));
     };
     origins.insert(setting.key, found.origin.clone());
     if setting.key == ACCESS_TOKEN.key {
-        return Ok(Some(Secret::from(found.text)));
+        return Ok((Some(Secret::from(found.text)), None));
     }
     let file = Path::new(found.text);
     warn_if_shared("access token", file);
-    let bytes = read_small("access token", file)?;
+    let bytes = read_named("access token", file)?;
     let token = std::str::from_utf8(&bytes).ok().map(str::trim);
     token
         .filter(|token| !token.is_empty())
-        .map(|token| Some(Secret::from(token)))
+        .map(|token| (Some(Secret::from(token)), Some(file.to_owned())))
         .ok_or_else(|| {
             config(format!(
                 "the access token {} is empty or not text; write only the token into the file",

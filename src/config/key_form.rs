@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{KeySource, Profile, read_small};
+use super::{KeySource, Profile, read_named};
 
 impl Profile {
     /// The format of the private key in words. `None` if there is no key or it cannot be read.
@@ -10,7 +10,7 @@ impl Profile {
         match self.key.as_ref()? {
             KeySource::Text(text) => Some(form(text.expose())),
             KeySource::File(file) => {
-                let bytes = read_small("private key", file).ok()?;
+                let bytes = read_named("private key", file).ok()?;
                 Some(form(&Zeroizing::new(
                     String::from_utf8_lossy(&bytes).into_owned(),
                 )))

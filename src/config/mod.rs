@@ -5,6 +5,8 @@ pub(crate) mod authorization;
 #[cfg(feature = "connections")]
 mod connections;
 mod endpoint;
+#[cfg(feature = "doctor")]
+mod exposure;
 mod files;
 #[cfg(feature = "doctor")]
 mod key_form;
@@ -26,7 +28,7 @@ use url::Url;
 
 pub(crate) use self::authorization::Authorization;
 use self::endpoint::parse_url;
-use self::files::{read_small, warn_if_shared};
+use self::files::{read_named, warn_if_shared};
 pub use self::loader::ProfileLoader;
 pub use self::origin::Origin;
 use self::settings::{ACCESS_TOKEN, ACCOUNT, KEY, KEY_FILE, TOKEN_FILE, USER};
@@ -338,7 +340,7 @@ impl Profile {
             }
             Some(KeySource::Text(text)) => text.expose().as_bytes(),
             Some(KeySource::File(file)) => {
-                from_file = read_small("private key", file)?;
+                from_file = read_named("private key", file)?;
                 warn_if_shared("private key", file);
                 from_file.as_slice()
             }

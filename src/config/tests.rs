@@ -212,7 +212,7 @@ fn unreadable_files_are_named() {
     std::fs::write(&path, vec![b' '; (1 << 20) + 1]).unwrap();
     refused(
         Profile::from_file(&path),
-        &["bad.json", "larger than a megabyte"],
+        &["bad.json", "larger than 1 MiB"],
     );
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use percent_encoding::utf8_percent_encode;
 
 use super::lab::SEGMENT;
+use crate::base::text::without;
 use crate::config::Profile;
 use crate::types::secret::Secret;
 
@@ -76,7 +77,7 @@ impl Hidden {
         let mut text: String = text.chars().take(4 * MOST_TEXT).collect();
         let is_cut = text.len() < all;
         for secret in &self.secrets {
-            text = text.replace(secret.expose(), "<secret>");
+            text = without(&text, secret, "<secret>");
         }
         for (name, place) in &self.names {
             text = replaced(&text, name, place);

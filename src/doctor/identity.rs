@@ -40,9 +40,11 @@ pub(super) fn profile(report: &mut Report, profile: Result<Profile>) -> Option<P
                 .origins()
                 .map(|(key, origin)| format!("{key} from {origin}"))
                 .collect();
-            match origins.as_slice() {
-                [] => report.ok(Check::Profile, text),
-                origins => report.ok_but(Check::Profile, text, origins.join(", ")),
+            let shared = profile.shared_files();
+            match (origins.as_slice(), shared.as_slice()) {
+                ([], []) => report.ok(Check::Profile, text),
+                (origins, []) => report.ok_but(Check::Profile, text, origins.join(", ")),
+                (_, shared) => report.warn(Check::Profile, text, shared.join("; ")),
             }
             Some(profile)
         }

@@ -1,9 +1,9 @@
 //! The HTTP transport, built on reqwest.
 
 use std::fmt;
-use std::time::Duration;
 #[cfg(feature = "rustls")]
-use std::{fs, path::Path};
+use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -14,6 +14,8 @@ use super::proxies::{Proxies, ProxySource};
 #[cfg(feature = "rustls")]
 use super::roots;
 use super::{AnswerLimit, Request, Response, Transport, TransportError};
+#[cfg(feature = "rustls")]
+use crate::base::files::{LARGE, read_limited};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// The longest answer to a request without an [`AnswerLimit`].
@@ -40,7 +42,7 @@ const HTTP2_PING: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
-    /// For requests that bypass the system's proxies.
+    /// For requests that bypass the proxies.
     direct: reqwest::Client,
     proxy: ProxySource,
     proxies: Proxies,
@@ -111,7 +113,8 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Connects to every host through this proxy and ignores the system's proxies. User and password are part of the URL, with
+    /// Connects to every host through this proxy and ignores the system's proxies. A proxy on another machine is not used for
+    /// `http://` to this machine, because it could read the credential. User and password are part of the URL, with
     /// special characters percent-encoded: `http://user:password@proxy:3128`.
     ///
     /// # Errors
@@ -168,7 +171,7 @@ impl HttpTransportBuilder {
         let named = |why: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Config, format!("{}: {why}", path.display()))
         };
-        let pem = fs::read(path).map_err(|why| {
+        let pem = read_limited(path, LARGE).map_err(|why| {
             named(&format!("the root certificates cannot be read: {why}")).with_source(why)
         })?;
         self.add_root_certificate_pem(&pem)

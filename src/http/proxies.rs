@@ -83,10 +83,17 @@ impl ProxySource {
         }
     }
 
-    /// Whether a request to `url` bypasses the system's proxies. Plain HTTP is used only within this machine: a proxy elsewhere
-    /// could read the request, and cannot connect back.
+    /// Whether a request to `url` bypasses the proxies. Plain HTTP is used only within this machine: a proxy elsewhere could read
+    /// the request, and cannot connect back.
     pub(super) fn is_bypassed(&self, url: &Url) -> bool {
-        matches!(self, Self::System) && url.scheme() == "http" && is_on_this_machine(url)
+        let is_elsewhere = match self {
+            Self::System => true,
+            Self::Nothing => false,
+            Self::Fixed(proxy) => {
+                Url::parse(proxy.expose()).is_ok_and(|proxy| !is_on_this_machine(&proxy))
+            }
+        };
+        is_elsewhere && url.scheme() == "http" && is_on_this_machine(url)
     }
 }
 
@@ -145,10 +152,14 @@ mod tests {
         ] {
             let source = ProxySource::fixed(given).unwrap();
             let proxies = source.proxies();
-            for target in ["http://127.0.0.1:1/x", "https://a.example/y"] {
+            for target in ["https://127.0.0.1:1/x", "https://a.example/y"] {
                 let between = proxies.between(&target.parse().unwrap());
                 assert_eq!(between.as_deref(), Some(shown));
             }
+            // Only a proxy on this machine gets what is not encrypted.
+            let between = proxies.between(&"http://127.0.0.1:1/x".parse().unwrap());
+            let is_local = given.contains("[::1]");
+            assert_eq!(between.as_deref(), is_local.then_some(shown));
             let debug = format!("{source:?} {proxies:?}");
             assert!(!debug.contains("hush"), "{debug}");
         }

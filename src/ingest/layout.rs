@@ -14,6 +14,8 @@ use crate::types::offset::OffsetToken;
 
 /// The largest number of shards.
 pub(super) const MOST_SHARDS: usize = 64;
+/// The most channels of other layouts, which a run opens: those of 1, 2, 4 … and 64 shards, and as many again.
+const MOST_OTHERS: usize = 256;
 /// The longest channel name.
 const MAX_NAME: usize = 255;
 
@@ -32,6 +34,13 @@ impl Layout {
             Self::Sharded(count) => (0..count)
                 .map(|i| format!("{name}-{i}-of-{count}"))
                 .collect(),
+        }
+    }
+
+    fn channels(self) -> usize {
+        match self {
+            Self::Plain => 1,
+            Self::Sharded(count) => count,
         }
     }
 
@@ -79,10 +88,12 @@ pub(super) async fn check_others<O: Offset>(
     };
     let firsts: Vec<String> = firsts.collect();
     let known = client.statuses(&firsts, retries).await?;
-    for layout in others {
-        if !known.contains_key(&layout.first(name)) {
-            continue;
-        }
+    let used = others
+        .into_iter()
+        .filter(|layout| known.contains_key(&layout.first(name)));
+    let used: Vec<Layout> = used.collect();
+    check_count(&used)?;
+    for layout in used {
         let statuses = client.statuses(&layout.names(name), retries).await?;
         for (channel, token) in tokens(&statuses) {
             check_released(channel, token, layout, released)?;
@@ -99,6 +110,21 @@ pub(super) async fn check_others<O: Offset>(
         }
     }
     Ok(())
+}
+
+/// Refuses layouts with more channels than a source can have been spread over: each of them would be opened.
+fn check_count(used: &[Layout]) -> Result<()> {
+    let channels: usize = used.iter().map(|layout| layout.channels()).sum();
+    if channels <= MOST_OTHERS {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Config,
+        format!(
+            "the server has channels of {} other numbers of shards for this run's name, {channels} channels in all; drop those that are not in use, or give the run another name",
+            used.len()
+        ),
+    ))
 }
 
 fn tokens(
@@ -150,6 +176,20 @@ mod tests {
             ["rides-0-of-3", "rides-1-of-3", "rides-2-of-3"]
         );
         assert_eq!(Layout::all().count(), 65);
+    }
+
+    #[test]
+    fn channels_of_many_other_layouts_are_not_all_opened() {
+        check_count(&[]).unwrap();
+        let usual = [1, 2, 4, 8, 16, 32, 64].map(Layout::Sharded);
+        check_count(&usual).unwrap();
+        let all: Vec<Layout> = Layout::all().collect();
+        let error = check_count(&all).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(
+            error.to_string().contains("2081 channels in all"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -38,6 +38,13 @@ pub struct ChannelStatus {
 }
 
 impl ChannelStatus {
+    /// Replaces the texts that are not names by what `edit` makes of them.
+    pub(crate) fn with_texts(mut self, edit: impl Fn(&str) -> String) -> Self {
+        self.status_code = edit(&self.status_code);
+        self.last_error_message = self.last_error_message.as_deref().map(edit);
+        self
+    }
+
     /// The database of the pipe; empty if the server omitted it.
     pub fn database_name(&self) -> &str {
         &self.database_name

@@ -253,6 +253,14 @@ impl Error {
         self.edit(|e| e.code = code)
     }
 
+    /// Replaces the message and the code by what `edit` makes of them.
+    pub(crate) fn with_texts(self, edit: impl Fn(&str) -> String) -> Self {
+        self.edit(|e| {
+            e.message = edit(&e.message);
+            e.code = e.code.as_deref().map(edit);
+        })
+    }
+
     pub(crate) fn with_status(self, status: u16) -> Self {
         self.edit(|e| e.status = Some(status))
     }

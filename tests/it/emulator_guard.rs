@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::auth::Secret;
-use snowpipe_streaming::emulator::{Emulator, Server};
+use snowpipe_streaming::emulator::{Emulator, Server, ServerLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -114,8 +114,54 @@ async fn web_pages_are_refused() {
         .header("access-control-request-method", "POST");
     let asked = within(asked.send()).await.unwrap();
     assert_eq!(asked.status(), 404);
-    let mut headers = asked.headers().keys();
+    let headers = asked.headers();
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["cross-origin-resource-policy"], "same-origin");
+    let mut headers = headers.keys();
     assert!(!headers.any(|name| name.as_str().starts_with("access-control")));
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_learns_nothing_from_an_image() {
+    let rig = Rig::start(Emulator::builder()).await;
+    for (site, wanted) in [
+        ("same-origin", 200),
+        ("none", 200),
+        ("cross-site", 403),
+        ("same-site", 403),
+    ] {
+        for path in ["/_emulator/health", "/_emulator/tables"] {
+            let image = rig.request(Method::GET, path);
+            let (status, _) = answer(image.header("sec-fetch-site", site)).await;
+            assert_eq!(status, wanted, "{site} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_that_wait_leave_places_for_others() {
+    let emulator = Emulator::builder().build().unwrap();
+    let mut limits = ServerLimits::default();
+    limits.connections = 4;
+    let server = Server::builder(emulator)
+        .limits(limits)
+        .bind()
+        .await
+        .unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let rig = Rig { server, http };
+    let path = "/_emulator/wait?table=A.B.C&rows=10&timeout_s=300";
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        waiting.spawn(answer(rig.request(Method::GET, path)));
+    }
+    // Half of the places are for them.
+    let (status, _) = within(waiting.join_next()).await.unwrap().unwrap();
+    assert_eq!(status, 429);
+    let health = answer(rig.request(Method::GET, "/_emulator/health"));
+    assert_eq!(within(health).await.0, 200);
+    assert_eq!(waiting.len(), 2);
+    waiting.abort_all();
 }
 
 #[tokio::test]

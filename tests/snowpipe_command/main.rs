@@ -6,6 +6,7 @@
 
 mod bad_lines;
 mod conformance;
+mod files;
 mod send;
 mod show;
 mod world;

@@ -48,7 +48,14 @@ impl World {
             .expect("a port");
         let directory = TempDir::new().expect("a directory");
         let profile = server.emulator().profile_json(&server.url());
-        fs::write(directory.path().join("profile.json"), profile).expect("a profile");
+        let path = directory.path().join("profile.json");
+        fs::write(&path, profile).expect("a profile");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let private = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(&path, private).expect("a mode");
+        }
         Self {
             runtime,
             server: Some(server),

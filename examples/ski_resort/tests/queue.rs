@@ -276,6 +276,31 @@ fn a_role_is_held_once_and_its_holder_is_named() {
 
 #[cfg(unix)]
 #[test]
+fn a_file_with_the_name_of_a_lock_is_kept() {
+    let (directory, path) = temporary();
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let lock = std::path::PathBuf::from(format!("{}.generator.lock", path.display()));
+    let refused = || {
+        let error = RoleLock::take(&path, Role::Generator).unwrap_err();
+        assert!(is_misconfigured(&error), "{error:#}");
+        assert!(error.to_string().contains("is not a lock"), "{error:#}");
+    };
+    std::fs::write(&lock, "version = 4\n").unwrap();
+    refused();
+    assert_eq!(std::fs::read_to_string(&lock).unwrap(), "version = 4\n");
+    std::fs::remove_file(&lock).unwrap();
+    let target = directory.path().join("target");
+    std::os::unix::fs::symlink(&target, &lock).unwrap();
+    refused();
+    assert!(!target.exists());
+    std::fs::remove_file(&lock).unwrap();
+    // An earlier process has left it.
+    std::fs::write(&lock, "4711").unwrap();
+    RoleLock::take(&path, Role::Generator).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
 fn a_role_is_held_once_for_all_links_to_the_queue() {
     let (directory, path) = temporary();
     let link = directory.path().join("link.db");

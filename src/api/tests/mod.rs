@@ -22,6 +22,7 @@ use crate::types::error::{Error, ErrorKind};
 use crate::types::offset::OffsetToken;
 
 mod classification;
+mod echoed_tokens;
 mod end_to_end;
 mod refused_tokens;
 mod requests;

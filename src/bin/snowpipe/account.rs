@@ -58,10 +58,7 @@ impl Account {
             builder = builder.no_proxy();
         }
         if let Some(path) = &self.ca {
-            let pem = std::fs::read(path).map_err(|why| {
-                Stop::misused(format!("the certificates {}: {why}", path.display()))
-            })?;
-            builder = builder.add_root_certificate_pem(&pem).map_err(misused)?;
+            builder = builder.add_root_certificate_file(path).map_err(misused)?;
         }
         Ok(builder)
     }

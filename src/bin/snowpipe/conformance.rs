@@ -1,12 +1,12 @@
 //! `snowpipe conformance`: finds out how an account behaves, and compares reports.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use snowpipe_streaming::Profile;
 use snowpipe_streaming::conformance::{self, Experiment, Options, Progress, Report, Soak};
+use snowpipe_streaming::{__escaped_json, __read_text, Profile};
 
 use crate::account::{Account, duration};
 use crate::{Stop, code, names, say, signals};
@@ -125,24 +125,22 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         print(&plan);
         return Ok(code::FINE);
     }
-    let mut files = args.out.iter().chain(&args.picture);
-    if let Some(path) = files.find(|path| path.exists()) {
-        let path = path.display();
-        return Err(Stop::misused(format!("{path} exists: choose another file")));
-    }
     if !args.yes && !agrees(&plan)? {
         return Err(Stop::misused("nothing was done"));
     }
+    let out = args.out.as_deref().map(Output::create).transpose()?;
+    let picture = args.picture.as_deref().map(Output::create).transpose()?;
     if schema.is_none() {
         tidy(&profile, &options, args.yes).await?;
     }
     let stop = signals::listen()?;
     if let Some(length) = args.soak {
-        return soak(&args, length, &profile, &options, signals::stopped(stop)).await;
+        let stop = signals::stopped(stop);
+        return soak(&args, length, &profile, &options, out, picture, stop).await;
     }
     let report = conformance::run(&profile, &options, signals::stopped(stop)).await;
     let report = report.map_err(|error| Stop::before(&error))?;
-    show(&args, &report, &report.to_string())?;
+    show(&args, &report, &report.to_string(), out)?;
     Ok(if report.is_as_expected() {
         code::FINE
     } else {
@@ -155,6 +153,8 @@ async fn soak(
     length: Duration,
     profile: &Profile,
     options: &Options,
+    out: Option<Output<'_>>,
+    picture: Option<Output<'_>>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<u8, Stop> {
     let mut soak = Soak::new(length);
@@ -162,10 +162,10 @@ async fn soak(
     soak.seed = args.seed.unwrap_or(soak.seed);
     let report = conformance::soak(profile, options, &soak, stop).await;
     let report = report.map_err(|error| Stop::before(&error))?;
-    if let Some(path) = &args.picture {
-        write(path, &report.picture())?;
+    show(args, &report, &report.to_string(), out)?;
+    if let Some(picture) = picture {
+        picture.write(&report.picture())?;
     }
-    show(args, &report, &report.to_string())?;
     Ok(if report.is_exact() && report.left_behind.is_empty() {
         code::FINE
     } else {
@@ -173,21 +173,60 @@ async fn soak(
     })
 }
 
-/// Writes a report to the file for it, and prints it.
-fn show(args: &Args, report: &impl serde::Serialize, text: &str) -> Result<(), Stop> {
+/// Prints a report, and writes it to the file for it.
+fn show(
+    args: &Args,
+    report: &impl serde::Serialize,
+    text: &str,
+    out: Option<Output<'_>>,
+) -> Result<(), Stop> {
     let json = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
-    if let Some(path) = &args.out {
-        write(path, &json)?;
+    if args.json {
+        print(&__escaped_json(&json));
+    } else {
+        print(&format!("{text}\n"));
     }
-    print(&if args.json { json } else { format!("{text}\n") });
-    Ok(())
+    out.map_or(Ok(()), |out| out.write(&json))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Stop> {
-    fs::write(path, text).map_err(|why| Stop {
-        code: code::NOT_COMMITTED,
-        why: format!("{} cannot be written: {why}", path.display()),
-    })
+/// A file that is created before the run, so that a result of hours has a place. It is removed again if nothing is written.
+struct Output<'a> {
+    path: &'a Path,
+    file: Option<File>,
+}
+
+impl<'a> Output<'a> {
+    fn create(path: &'a Path) -> Result<Self, Stop> {
+        let file = File::create_new(path).map_err(|why| {
+            let path = path.display();
+            Stop::misused(match why.kind() {
+                io::ErrorKind::AlreadyExists => format!("{path} exists: choose another file"),
+                _ => format!("{path} cannot be created: {why}"),
+            })
+        })?;
+        Ok(Self {
+            path,
+            file: Some(file),
+        })
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Stop> {
+        let mut file = self.file.take();
+        let written = file.as_mut().map(|file| file.write_all(text.as_bytes()));
+        written.transpose().map(|_| ()).map_err(|why| Stop {
+            code: code::NOT_COMMITTED,
+            why: format!("{} cannot be written: {why}", self.path.display()),
+        })
+    }
+}
+
+impl Drop for Output<'_> {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // Ignored: the file may be gone already.
+            let _ = fs::remove_file(self.path);
+        }
+    }
 }
 
 fn print(text: &str) {
@@ -322,7 +361,7 @@ fn compare(before: &Path, after: &Path) -> Result<u8, Stop> {
     let read = |path: &Path| {
         let named =
             |why: &dyn std::fmt::Display| Stop::misused(format!("{}: {why}", path.display()));
-        let text = fs::read_to_string(path).map_err(|why| named(&why))?;
+        let text = __read_text(path).map_err(|why| named(&why))?;
         Report::from_json(&text).map_err(|why| named(&why))
     };
     let changes = conformance::compare(&read(before)?, &read(after)?);

@@ -4,23 +4,28 @@
 //!
 //! | `kind` | What it is |
 //! |---|---|
-//! | `unreadable` | a line that is not a row: `file`, `line`, `after` (the offset of the row before it), `why`, `text` |
+//! | `unreadable` | a line that is not a row: `file`, `line`, `after` (the offset of the row before it), `why`, and `text`, or `base64` if the line is not UTF-8 or has control characters |
 //! | `rejected` | a row of a range of which the server rejected some: `offset`, `row`, and of the range `count`, `after`, `through`, `message` |
 //! | `counted` | the number of rejected rows of the channel that are recorded so far: `total`; the last one is at or before the offset `through` |
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use snowpipe_streaming::PipePath;
 use snowpipe_streaming::ingest::Rejected;
 
-use crate::input::Bad;
+use crate::input::{Bad, LONGEST_LINE, read_line};
 use crate::row::{Key, Text};
 use crate::say;
+
+/// The longest record: a row, or a line of which every character is escaped, beside some names.
+const LONGEST_RECORD: u64 = 2 * LONGEST_LINE + (1 << 20);
 
 /// A channel, identified by its account, pipe and name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +62,26 @@ struct Unreadable<'a> {
     line: u64,
     after: Option<&'a str>,
     why: &'a str,
-    text: &'a str,
+    #[serde(flatten)]
+    line_text: LineText,
+}
+
+/// The text of a line. Base64 keeps every byte, and JSON would make six bytes of a control character.
+#[derive(Debug, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LineText {
+    Text(String),
+    Base64(String),
+}
+
+impl LineText {
+    fn of(line: &[u8]) -> Self {
+        let has_controls = |text: &str| text.chars().any(|c| c.is_ascii_control() && c != '\t');
+        match std::str::from_utf8(line) {
+            Ok(text) if !has_controls(text) => Self::Text(text.to_owned()),
+            _ => Self::Base64(STANDARD.encode(line)),
+        }
+    }
 }
 
 /// The row is not a `Value`, which would round its numbers to doubles.
@@ -90,6 +114,7 @@ struct Written {
     line: Option<u64>,
     after: Option<String>,
     text: Option<String>,
+    base64: Option<String>,
 }
 
 /// The dead letters of a channel, with the file if there is one.
@@ -120,18 +145,22 @@ impl DeadLetters {
         let Some(path) = path else {
             return Ok(letters);
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)?;
-        for line in BufReader::new(&file).split(b'\n') {
+        let mut file = create(path)?;
+        let mut reader = BufReader::new(&file);
+        let mut line = Vec::new();
+        loop {
+            let is_whole = read_line(&mut reader, LONGEST_RECORD, &mut line)?;
+            if line.is_empty() {
+                break;
+            }
             // A crash may have cut the last record.
-            if let Ok(written) = serde_json::from_slice::<Written>(&line?)
+            if is_whole
+                && let Ok(written) = serde_json::from_slice::<Written>(&line)
                 && written.channel == letters.channel
             {
                 letters.read(written);
             }
+            line.clear();
         }
         close_last_line(&mut file)?;
         letters.file = Some(file);
@@ -147,8 +176,10 @@ impl DeadLetters {
             line,
             after,
             text,
+            base64,
             ..
         } = written;
+        let text = text.map(LineText::Text).or(base64.map(LineText::Base64));
         match (kind.as_str(), total, file.zip(line).zip(text)) {
             ("counted", Some(total), _) => self.counted = Some(Counted { total, through }),
             ("unreadable", _, Some(((file, line), text))) => {
@@ -193,7 +224,8 @@ impl DeadLetters {
         bad: &Bad,
     ) -> io::Result<bool> {
         let line = bad.place.line;
-        let hash = self.hasher.hash_one((file, line, after, &*bad.text));
+        let line_text = LineText::of(&bad.line);
+        let hash = self.hasher.hash_one((file, line, after, &line_text));
         if self.unreadable.contains(&hash) {
             return Ok(false);
         }
@@ -205,7 +237,7 @@ impl DeadLetters {
                 line,
                 after,
                 why: &bad.why,
-                text: &bad.text,
+                line_text,
             },
         )?;
         self.write(&record)?;
@@ -295,6 +327,23 @@ impl DeadLetters {
     }
 }
 
+/// Opens or creates the file. It holds rows, so it is created for its owner only.
+fn create(path: &Path) -> io::Result<File> {
+    // Reading from a pipe or a device may never end.
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        let why = "it is not a regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
 /// Ends the last line if a crash has cut it, so that the next record starts a new line.
 fn close_last_line(file: &mut File) -> io::Result<()> {
     if file.seek(SeekFrom::End(0))? == 0 {
@@ -356,7 +405,7 @@ mod tests {
         let bad = || Bad {
             place: Place::START,
             why: "it is bad".to_owned(),
-            text: "x".to_owned(),
+            line: b"x".to_vec(),
         };
         let first = channel("a", "T", "c");
         open(&first).begin(3, None).unwrap();

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use snowpipe_streaming::__escaped_json;
 use snowpipe_streaming::doctor::{self, Options, Report};
 
 use crate::account::Account;
@@ -65,5 +66,5 @@ fn json(report: &Report) -> String {
         fields.insert("fine".to_owned(), report.is_fine().into());
         fields.insert("summary".to_owned(), report.summary().into());
     }
-    format!("{value:#}\n")
+    __escaped_json(&format!("{value:#}\n"))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::Stop;
 use crate::line::{Field, Place, parse};
 
 /// The longest row that a channel accepts, without its line end: a quarter of the client's memory budget.
-const LONGEST_LINE: u64 = (32 << 20) - 1;
+pub(crate) const LONGEST_LINE: u64 = (32 << 20) - 1;
 /// The size of a piece of lines in bytes, and the number of pieces that may wait.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 4;
@@ -33,8 +33,8 @@ pub(crate) struct Input {
 #[derive(Debug)]
 struct Line {
     place: Place,
-    /// The text, or the reason why it is not a row and the beginning of the text.
-    text: Result<String, (String, String)>,
+    /// The text, or the reason why it is not a row and the beginning of the line.
+    text: Result<String, (String, Vec<u8>)>,
 }
 
 /// An item of the input.
@@ -61,7 +61,8 @@ pub(crate) struct Row {
 pub(crate) struct Bad {
     pub(crate) place: Place,
     pub(crate) why: String,
-    pub(crate) text: String,
+    /// The line, or the beginning of one that is too long.
+    pub(crate) line: Vec<u8>,
 }
 
 impl Input {
@@ -84,6 +85,25 @@ impl Input {
             place: Place::START,
             peeked: VecDeque::new(),
         })
+    }
+
+    /// Refuses an output that is an input as well.
+    pub(crate) fn check_output(&self, output: &Path) -> Result<(), Stop> {
+        let is_same = |input: &&PathBuf| {
+            let input = if is_stdin(input) {
+                Path::new("/dev/stdin")
+            } else {
+                input
+            };
+            is_one_file(input, output)
+        };
+        match self.files.iter().find(is_same) {
+            Some(_) => Err(Stop::misused(format!(
+                "{} is an input: choose another file for the dead letters",
+                output.display()
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The names of the files, in order.
@@ -137,7 +157,7 @@ impl Input {
             };
             bytes += match &item {
                 Item::Row(row) => row.json.get().len(),
-                Item::Bad(bad) => bad.text.len(),
+                Item::Bad(bad) => bad.line.len(),
                 Item::Failed(_) | Item::End => 0,
             };
             piece.push(item);
@@ -191,24 +211,18 @@ impl Input {
                 continue;
             };
             let mut bytes = Vec::new();
-            reader
-                .by_ref()
-                .take(LONGEST_LINE + 1)
-                .read_until(b'\n', &mut bytes)?;
+            let is_whole = read_line(reader, LONGEST_LINE, &mut bytes)?;
             if bytes.is_empty() {
                 self.reader = None;
                 continue;
             }
             self.place.line += 1;
             let place = self.place;
-            if bytes.len() as u64 > LONGEST_LINE {
-                if !bytes.ends_with(b"\n") {
-                    skip_line(reader)?;
-                }
+            if !is_whole {
                 bytes.truncate(200);
                 let why =
                     format!("it is longer than {LONGEST_LINE} bytes, the longest row of a channel");
-                let text = Err((why, String::from_utf8_lossy(&bytes).into_owned()));
+                let text = Err((why, bytes));
                 return Ok(Some(Line { place, text }));
             }
             let mark: &[u8] = "\u{feff}".as_bytes();
@@ -218,10 +232,8 @@ impl Input {
             if bytes.trim_ascii().is_empty() {
                 continue;
             }
-            let text = String::from_utf8(bytes).map_err(|why| {
-                let text = String::from_utf8_lossy(why.as_bytes()).into_owned();
-                ("it is not UTF-8".to_owned(), text)
-            });
+            let text = String::from_utf8(bytes)
+                .map_err(|why| ("it is not UTF-8".to_owned(), why.into_bytes()));
             return Ok(Some(Line { place, text }));
         }
     }
@@ -243,8 +255,36 @@ fn check(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether two paths lead to one file that exists.
+#[cfg(unix)]
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |path| fs::metadata(path).map(|about| (about.dev(), about.ino()));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+#[cfg(not(unix))]
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Reads a line with its end, or the beginning of one that is longer than `longest` bytes with its end, whose rest is skipped. Returns
+/// whether the line is whole.
+pub(crate) fn read_line(
+    reader: &mut impl BufRead,
+    longest: u64,
+    line: &mut Vec<u8>,
+) -> io::Result<bool> {
+    reader.take(longest + 1).read_until(b'\n', line)?;
+    let is_whole = line.len() as u64 <= longest;
+    if !is_whole && !line.ends_with(b"\n") {
+        skip_line(reader)?;
+    }
+    Ok(is_whole)
+}
+
 /// Skips the rest of the line.
-fn skip_line(reader: &mut BufReader<Box<dyn Read + Send>>) -> io::Result<()> {
+fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
     loop {
         let buffer = reader.fill_buf()?;
         let end = buffer.iter().position(|byte| *byte == b'\n');
@@ -261,19 +301,19 @@ fn skip_line(reader: &mut BufReader<Box<dyn Read + Send>>) -> io::Result<()> {
 
 fn item(line: Line, field: Option<&str>) -> Item {
     let place = line.place;
-    let bad = |why, text: String| {
-        let text = text.trim_end().to_owned();
-        Item::Bad(Bad { place, why, text })
+    let bad = |why, line: Vec<u8>| {
+        let line = line.trim_ascii_end().to_vec();
+        Item::Bad(Bad { place, why, line })
     };
     match line.text {
-        Err((why, text)) => bad(why, text),
+        Err((why, line)) => bad(why, line),
         Ok(text) => match parse(&text, field).and_then(|row| fits(&row.0).map(|()| row)) {
             Ok((json, field)) => Item::Row(Row {
                 place,
                 field,
                 json: json.into(),
             }),
-            Err(why) => bad(why, text),
+            Err(why) => bad(why, text.into_bytes()),
         },
     }
 }

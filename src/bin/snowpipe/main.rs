@@ -86,7 +86,7 @@ enum Command {
 
 /// The default for `RUST_LOG`: problems during streaming that the commands do not report themselves.
 const LOGGED: &str = "error,snowpipe_streaming::channel::core::responses=warn,snowpipe_streaming::channel::open=warn,\
-                    snowpipe_streaming::ingest=warn,snowpipe_streaming::api::clock=warn";
+                    snowpipe_streaming::ingest=warn,snowpipe_streaming::api::clock=warn,snowpipe_streaming::config=warn";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

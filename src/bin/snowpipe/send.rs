@@ -1,6 +1,6 @@
 //! `snowpipe send`: streams lines of NDJSON into a table, each exactly once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,7 +36,7 @@ use crate::{Stop, code, say, signals};
 ///   0  every row is committed
 ///   1  every row is committed, but the server rejected some, or lines were skipped
 ///   2  the command line, the profile or a file is wrong; nothing was sent
-///   3  not every row is committed: give the same command again
+///   3  not every row is committed, or the server did not answer: give the same command again
 ///   4  with --verify-sql: the table does not contain what the server reports
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -93,8 +93,13 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let pipe = args.target.pipe(&profile)?;
     let input = Input::open(&args.files)?;
     let channel = ChannelId::new(profile.account(), &pipe, &args.channel);
-    let letters = DeadLetters::open(args.dead_letters.as_deref(), channel)
-        .map_err(|why| Stop::misused(format!("the dead letters: {why}")))?;
+    if let Some(path) = &args.dead_letters {
+        input.check_output(path)?;
+    }
+    let letters = DeadLetters::open(args.dead_letters.as_deref(), channel).map_err(|why| {
+        let path = args.dead_letters.as_deref().unwrap_or(Path::new(""));
+        Stop::misused(format!("the dead letters {}: {why}", path.display()))
+    })?;
     let verifier = verifier(&args, &profile)?;
     let client = StreamingIngestClient::builder(profile.clone(), pipe)
         .transport(args.account.transport(Some(&profile))?)
@@ -105,12 +110,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         .map_err(|error| Stop::before(&error))?;
     let letters = begin(&client, &args.channel, letters).await?;
     let before = match &verifier {
-        Some(verifier) => Some(
-            verifier
-                .look(&client)
-                .await
-                .map_err(|why| Stop::misused(format!("the table cannot be counted: {why}")))?,
-        ),
+        Some(verifier) => Some(verifier.look(&client).await?),
         None => None,
     };
     let stop = signals::listen()?;
@@ -130,7 +130,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         (Some((verifier, before)), code) => {
             let compared = match verifier.look(&client).await {
                 Ok(now) => verifier.compare(before, now),
-                Err(why) => Err(format!("the table cannot be counted: {why}")),
+                Err(stop) => Err(stop.why),
             };
             match compared {
                 Ok(found) => {

@@ -148,8 +148,8 @@ impl<K: Key> Lines<K> {
                     let (place, json) = (row.place, Arc::clone(&row.json));
                     match self.key(&row)? {
                         Err(why) => {
-                            let text = json.get().to_owned();
-                            self.bad(after, &Bad { place, why, text })?;
+                            let line = json.get().as_bytes().to_vec();
+                            self.bad(after, &Bad { place, why, line })?;
                         }
                         Ok(key) if after.is_some_and(|after| key <= *after) => {}
                         Ok(key) => {

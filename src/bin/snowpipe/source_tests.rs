@@ -38,9 +38,9 @@ fn rows(range: std::ops::Range<u64>) -> Vec<Item> {
 }
 
 fn bad(line: u64) -> Item {
-    let (why, text) = ("it is bad".to_owned(), "x".to_owned());
-    let place = place(line);
-    Item::Bad(Bad { place, why, text })
+    let (why, place) = ("it is bad".to_owned(), place(line));
+    let line = b"x".to_vec();
+    Item::Bad(Bad { place, why, line })
 }
 
 async fn read(lines: &mut Lines<u64>, after: Option<u64>) -> (Vec<u64>, bool) {

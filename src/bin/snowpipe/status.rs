@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::{ChannelStatus, OffsetToken, StreamingIngestClient};
+use snowpipe_streaming::{__escaped_json, ChannelStatus, OffsetToken, StreamingIngestClient};
 
 use crate::account::{Account, duration};
 use crate::names::Target;
@@ -172,7 +172,7 @@ fn as_json(names: &[String], found: &Found) -> String {
         })
     };
     let channels: Vec<_> = names.iter().map(channel).collect();
-    format!("{:#}\n", Value::from(channels))
+    __escaped_json(&format!("{:#}\n", Value::from(channels)))
 }
 
 fn as_table(names: &[String], found: &Found) -> String {

@@ -1,7 +1,21 @@
 //! `--verify-sql`: compares the server's count of inserted rows with the table, counted with SQL.
 
 use snowpipe_streaming::sql::{Counts, SqlClient, TableName};
-use snowpipe_streaming::{ChannelStatus, StreamingIngestClient};
+use snowpipe_streaming::{ChannelStatus, Error, ErrorKind, StreamingIngestClient};
+
+use crate::{Stop, code};
+
+/// A refused statement is a mistake in the command line or in a grant; any other failure may pass.
+fn uncounted(error: &Error) -> Stop {
+    let code = match error.kind() {
+        ErrorKind::Refused => code::MISUSED,
+        _ => Stop::before(error).code,
+    };
+    Stop {
+        code,
+        why: format!("the table cannot be counted: {error}"),
+    }
+}
 
 /// The number of counts of a table that still changes.
 const MOST_COUNTS: u32 = 20;
@@ -34,11 +48,11 @@ impl Verifier {
     }
 
     /// Counts until no row is inserted during the count.
-    pub(crate) async fn look(&self, client: &StreamingIngestClient) -> Result<Snapshot, String> {
+    pub(crate) async fn look(&self, client: &StreamingIngestClient) -> Result<Snapshot, Stop> {
         let mut before = self.inserted(client).await?;
         for _ in 0..MOST_COUNTS {
             let counts = self.sql.count(&self.table, Some(&self.key)).await;
-            let counts = counts.map_err(|why| why.to_string())?;
+            let counts = counts.map_err(|error| uncounted(&error))?;
             let after = self.inserted(client).await?;
             if after == before {
                 return Ok(Snapshot {
@@ -48,15 +62,15 @@ impl Verifier {
             }
             before = after;
         }
-        Err(format!(
-            "rows are still being inserted from channel {}: check whether another program streams to it",
+        Err(Stop::misused(format!(
+            "the table cannot be counted: rows are still being inserted from channel {}: check whether another program streams to it",
             self.channel
-        ))
+        )))
     }
 
-    async fn inserted(&self, client: &StreamingIngestClient) -> Result<u64, String> {
+    async fn inserted(&self, client: &StreamingIngestClient) -> Result<u64, Stop> {
         let statuses = client.channel_statuses([&self.channel]).await;
-        let statuses = statuses.map_err(|why| why.to_string())?;
+        let statuses = statuses.map_err(|error| uncounted(&error))?;
         let status = statuses.get(&self.channel);
         Ok(status.map_or(0, ChannelStatus::rows_inserted_count))
     }

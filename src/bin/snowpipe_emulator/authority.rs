@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// The first line of the file, which is not part of the certificate. Only a file with this line is replaced.
@@ -24,14 +24,13 @@ impl Authority {
             std::env::temp_dir().join(name)
         });
         let named = |why: io::Error| format!("the certificate {}: {why}", path.display());
-        replaceable(&path)?;
         let text = format!("{MARK}\n{pem}");
         let mut file = fs::OpenOptions::new();
-        if is_temporary {
-            // Never overwrite another file, not even through a link.
-            file.write(true).create_new(true);
+        if is_replaceable(&path)? {
+            file.write(true).truncate(true);
         } else {
-            file.write(true).create(true).truncate(true);
+            // Not even through a link.
+            file.write(true).create_new(true);
         }
         file.open(&path)
             .and_then(|mut file| file.write_all(text.as_bytes()))
@@ -55,10 +54,16 @@ impl Drop for Authority {
     }
 }
 
-fn replaceable(path: &Path) -> Result<(), Box<dyn Error>> {
-    match fs::read(path) {
-        Ok(text) if text.starts_with(MARK.as_bytes()) => Ok(()),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+/// Whether there is a file that an earlier run wrote; an error if there is another one.
+fn is_replaceable(path: &Path) -> Result<bool, Box<dyn Error>> {
+    let start = fs::File::open(path).and_then(|file| {
+        let mut start = Vec::new();
+        file.take(MARK.len() as u64).read_to_end(&mut start)?;
+        Ok(start)
+    });
+    match start {
+        Ok(start) if start == MARK.as_bytes() => Ok(true),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
         _ => Err(format!(
             "{} exists and was not written by the emulator, so it is not overwritten; choose another file with --tls-ca",
             path.display()

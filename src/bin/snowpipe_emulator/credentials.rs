@@ -1,12 +1,11 @@
 //! OAuth clients, access tokens and workload identities from the command line, the environment or files.
 
 use std::error::Error;
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
+use snowpipe_streaming::__read_text;
 use snowpipe_streaming::auth::{Secret, WorkloadIdentityProvider};
-use zeroize::Zeroizing;
 
 use crate::named;
 
@@ -107,8 +106,7 @@ fn entries(what: &str, given: &[Secret], files: &[PathBuf]) -> Result<Vec<Secret
         entries.extend(lines(text.expose()));
     }
     for path in files {
-        let text = fs::read_to_string(path).map_err(|why| named(what, path, &why))?;
-        let text = Zeroizing::new(text);
+        let text = __read_text(path).map_err(|why| named(what, path, &why))?;
         let before = entries.len();
         entries.extend(lines(&text));
         if entries.len() == before {

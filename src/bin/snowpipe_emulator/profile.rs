@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use snowpipe_streaming::__read_text;
 use snowpipe_streaming::auth::Secret;
 
 use crate::{named, read_key};
@@ -15,7 +16,7 @@ const WRITTEN_BY: &str = "snowpipe-emulator";
 
 /// Reads the profile that an earlier run wrote, if there is one.
 pub(crate) fn read(path: &Path) -> Result<Option<Value>, Box<dyn Error>> {
-    let text = match fs::read_to_string(path) {
+    let text = match __read_text(path) {
         Ok(text) => text,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(why) => return Err(named("the profile", path, &why)),

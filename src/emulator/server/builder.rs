@@ -117,6 +117,11 @@ impl ServerBuilder {
                 "an emulator that remote peers may reach needs an admin token that is not empty",
             ));
         }
+        if self.allow_remote && self.tls.is_none() {
+            tracing::warn!(
+                "remote peers may connect without TLS: the admin token and the rows can be read on the network"
+            );
+        }
         serve::start(self.emulator, self.address, self.limits, guard, self.tls).await
     }
 }

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::eviction::ConnectionSlot;
+use super::guard::sealed;
 use super::serve::{Shared, Stop, answer};
 use super::tls::H2;
 
@@ -77,7 +78,10 @@ async fn talk(
     let head_timeout = shared.limits.head_timeout;
     let service = {
         let (stop, place) = (stop.clone(), place.clone());
-        service_fn(move |request| answer(shared.clone(), stop.clone(), place.clone(), request))
+        service_fn(move |request| {
+            let answer = answer(shared.clone(), stop.clone(), place.clone(), request);
+            async { answer.await.map(sealed) }
+        })
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder

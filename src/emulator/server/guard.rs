@@ -4,16 +4,18 @@ use std::net::IpAddr;
 
 use crate::types::secret::Secret;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::protocol::routes::{has_statement, is_connector, is_under};
 
 /// Where the emulator's own endpoints are.
 const ADMIN: &str = "/_emulator";
+
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Whether a path belongs to the emulator itself. Only these letters do: whatever decodes to them is another path.
 pub(crate) fn is_admin(path: &str) -> bool {
@@ -50,6 +52,9 @@ impl Guard {
             return Ok(());
         }
         self.check_host(head)?;
+        if is_admin(path) {
+            check_site(head)?;
+        }
         // A connector's heartbeat has no type, and what else connectors send carries a credential that no page has.
         if head.method == Method::POST && !is_json(head) && !is_connector(path) {
             return Err(refusal(
@@ -110,6 +115,26 @@ fn check_origin(head: &Parts) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Browsers say whose page a request comes from: an image or a script of another one tells by its success what is here.
+fn check_site(head: &Parts) -> Result<(), Refusal> {
+    let mut sites = head.headers.get_all("sec-fetch-site").iter();
+    if sites.all(|site| site == "same-origin" || site == "none") {
+        return Ok(());
+    }
+    Err(refusal(
+        StatusCode::FORBIDDEN,
+        "The request comes from a web page of another site.",
+    ))
+}
+
+/// The headers with which a browser gives no answer to a page of another site.
+pub(crate) fn sealed<B>(mut answer: Response<B>) -> Response<B> {
+    let headers = answer.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    answer
 }
 
 /// The host a request is for: of its address in HTTP/2, of its only `Host` otherwise.

@@ -1,6 +1,8 @@
 //! The emulator over HTTP/1.1, or over TLS and HTTP/1.1 or HTTP/2: connections, limits and deadlines, a ticker for
 //! commits, and a drained end.
 
+mod waiters;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +26,9 @@ use super::server_limits::ServerLimits;
 use super::tls::Tls;
 use crate::base::time::{SystemClock, TimeSource as _};
 use crate::emulator::admin::endpoints;
-use crate::emulator::admin::waiting::{self, Condition};
+use crate::emulator::admin::waiting;
 use crate::emulator::instance::Emulator;
-use crate::emulator::messages::answer::{Answer, Refusal, Reply, json_answer};
+use crate::emulator::messages::answer::{Refusal, Reply};
 use crate::emulator::protocol::routes;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -147,6 +149,7 @@ pub(crate) async fn start(
     let shared = Arc::new(Shared {
         intake: BodyReader::new(limits.body_bytes, limits.connections),
         answers: AnswerMemory::new(limits.answer_bytes),
+        waiters: Semaphore::new(limits.connections.div_ceil(2)),
         most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
         most_file: emulator.most_file_bytes(),
         emulator,
@@ -190,6 +193,8 @@ pub(crate) struct Shared {
     retimed: Notify,
     /// How many commits there were.
     commits: watch::Sender<u64>,
+    /// Places for requests that wait for rows: half of the connections, so that others get through.
+    waiters: Semaphore,
 }
 
 /// Tells when the server stops: on request, or because it was dropped.
@@ -225,33 +230,6 @@ impl Shared {
     fn committed(&self, count: u64) {
         let newer = |known: &mut u64| std::mem::replace(known, count.max(*known)) < count;
         self.commits.send_if_modified(newer);
-    }
-
-    /// Answers a request that waits until a table has rows.
-    async fn wait(&self, request: Request<Bytes>) -> std::result::Result<Answer, Broken> {
-        let condition = match Condition::read(&request) {
-            Ok(condition) => Arc::new(condition),
-            Err(refusal) => return Ok(refusal.into_answer()),
-        };
-        let mut commits = self.commits.subscribe();
-        let end = tokio::time::Instant::now() + condition.timeout;
-        loop {
-            commits.mark_unchanged();
-            let asked = condition.clone();
-            let checked = self.ask(move |emulator| asked.check(emulator, SystemClock.now()));
-            let found = match checked.await.map_err(|_| Broken)? {
-                Ok((true, found)) => return Ok(json_answer(StatusCode::OK, &found)),
-                Ok((false, found)) => found,
-                Err(refusal) => return Ok(refusal.into_answer()),
-            };
-            // The sender lives as long as this value.
-            if tokio::time::timeout_at(end, commits.changed())
-                .await
-                .is_err()
-            {
-                return Ok(condition.timed_out(&found).into_answer());
-            }
-        }
     }
 
     /// An answer on its way over a connection, or 503 if too much is on its way already.

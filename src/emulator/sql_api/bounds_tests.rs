@@ -81,6 +81,13 @@ fn long_texts_in_long_texts_are_found_at_once() {
         }
         let grown = format!("SELECT length(replace({text}, 'a', {part}))");
         assert_eq!(refused(&client, &grown).1, "391908");
+        // Each of the references stands for the whole text.
+        let text = long(8_000_000);
+        let grown = format!("SELECT length(regexp_replace({text}, 'a+', repeat($$\\0$$, 1000)))");
+        assert_eq!(refused(&client, &grown).1, "391908");
+        let many = ["A"; 3].join(",");
+        let list = format!("SELECT array_construct({many}) FROM (SELECT {text} A)");
+        assert_eq!(refused(&client, &list).1, "391908");
     }
 }
 

@@ -149,6 +149,7 @@ pub(crate) fn run(selection: &Selection, run: &Run<'_>) -> Result<Answer, Failur
 fn copying_failed(why: &rusqlite::Error) -> Failure {
     match why.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => Failure::timeout(),
+        Some(ErrorCode::OutOfMemory) => Failure::too_large("the memory for statements"),
         _ => Failure::broken(why),
     }
 }
@@ -286,6 +287,7 @@ fn failed(why: &rusqlite::Error) -> Failure {
     }
     match why.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => Failure::timeout(),
+        Some(ErrorCode::OutOfMemory) => Failure::too_large("the memory for statements"),
         Some(ErrorCode::TooBig) => Failure::too_large(format!("{MOST_BYTES} bytes in a value")),
         Some(ErrorCode::AuthorizationForStatementDenied) => Failure::unsupported(message),
         _ if is_broken(why) => Failure::broken(why),

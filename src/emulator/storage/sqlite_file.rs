@@ -19,7 +19,7 @@ use crate::emulator::ddl::script::split;
 use crate::types::answers::Answers;
 
 /// Marks a SQLite file as the emulator's: `SNWP`.
-const APPLICATION_ID: i64 = 0x534E_5750;
+pub(super) const APPLICATION_ID: i32 = 0x534E_5750;
 
 /// The emulator's own tables beside the landed ones.
 pub(crate) const META_TABLES: &str = "
@@ -176,7 +176,7 @@ fn is_new(connection: &Connection, path: &Path) -> Result<bool, StorageError> {
     let objects: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
         .map_err(unreadable)?;
-    let application: i64 = connection
+    let application: i32 = connection
         .pragma_query_value(None, "application_id", |row| row.get(0))
         .map_err(unreadable)?;
     if objects > 0 && application != APPLICATION_ID {

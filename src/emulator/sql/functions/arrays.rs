@@ -81,12 +81,11 @@ pub(super) const STRICT: &[Scalar] = &[
         };
         let fields = Fields::read(object)
             .map_err(|why| Raised::unsupported(format!("OBJECT_KEYS: {}", why.message)))?;
-        let keys: Vec<String> = fields
-            .in_order()
-            .into_iter()
-            .map(|(key, _)| quoted(key))
-            .collect();
-        Ok(Value::Text(format!("[{}]", keys.join(","))))
+        let mut keys = List::new('[');
+        for (key, _) in fields.in_order() {
+            keys.push(&quoted(key))?;
+        }
+        Ok(keys.end(']'))
     }),
 ];
 
@@ -94,12 +93,15 @@ pub(super) const STRICT: &[Scalar] = &[
 pub(super) const LENIENT: &[Scalar] = &[
     // `f(element, …)`
     ("sf_array", -1, |c| {
-        let elements = (0..c.len()).map(|at| new_element(c, at));
-        joined(&elements.collect::<Result<Vec<_>, _>>()?)
+        let mut list = List::new('[');
+        for at in 0..c.len() {
+            list.push(new_element(c, at)?)?;
+        }
+        Ok(list.end(']'))
     }),
     // `f(key, value, …)`: a field whose key or value is NULL is left out.
     ("sf_object", -1, |c| {
-        let (mut fields, mut keys) = (Vec::new(), BTreeSet::new());
+        let (mut fields, mut keys) = (List::new('{'), BTreeSet::new());
         for at in (0..c.len().saturating_sub(1)).step_by(2) {
             if c.get_raw(at) == ValueRef::Null {
                 continue;
@@ -111,10 +113,10 @@ pub(super) const LENIENT: &[Scalar] = &[
                 )));
             }
             if c.get_raw(at + 1) != ValueRef::Null {
-                fields.push(format!("{}:{}", quoted(key), text(c, at + 1)?));
+                fields.push_field(&quoted(key), text(c, at + 1)?)?;
             }
         }
-        Ok(Value::Text(format!("{{{}}}", fields.join(","))))
+        Ok(fields.end('}'))
     }),
     // `f(array, element)`; NULL in place of an array is NULL.
     ("sf_array_append", 2, |c| with_element(c, false)),
@@ -129,13 +131,13 @@ pub(super) const LENIENT: &[Scalar] = &[
         Place::At(Some(place)) => integer(place),
     }),
     ("sf_array_dense", -1, |c| {
-        let mut all = Vec::new();
+        let mut list = List::new('[');
         for at in 0..c.len() {
             if c.get_raw(at) != ValueRef::Null {
-                all.push(text(c, at)?);
+                list.push(text(c, at)?)?;
             }
         }
-        joined(&all)
+        Ok(list.end(']'))
     }),
 ];
 
@@ -163,11 +165,46 @@ fn array(json: &str) -> Result<Vec<&str>, Raised> {
 }
 
 fn joined(elements: &[&str]) -> Outcome {
-    let array = format!("[{}]", elements.join(","));
-    if array.len() > MOST_BYTES {
-        return Err(too_long());
+    let mut list = List::new('[');
+    for element in elements {
+        list.push(element)?;
     }
-    Ok(Value::Text(array))
+    Ok(list.end(']'))
+}
+
+/// An ARRAY or OBJECT as it grows. Its size is checked before a part is added, because each may be as long as the whole.
+pub(super) struct List(String);
+
+impl List {
+    pub(super) fn new(open: char) -> Self {
+        Self(String::from(open))
+    }
+
+    pub(super) fn push(&mut self, json: &str) -> Result<(), Raised> {
+        self.push_parts(&[json])
+    }
+
+    fn push_field(&mut self, key: &str, json: &str) -> Result<(), Raised> {
+        self.push_parts(&[key, ":", json])
+    }
+
+    fn push_parts(&mut self, parts: &[&str]) -> Result<(), Raised> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        // With a comma and the end.
+        if self.0.len() + length + 2 > MOST_BYTES {
+            return Err(too_long());
+        }
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0.extend(parts.iter().copied());
+        Ok(())
+    }
+
+    pub(super) fn end(mut self, close: char) -> Value {
+        self.0.push(close);
+        Value::Text(self.0)
+    }
 }
 
 /// A position from the start or, if it is negative, from the end, within the array.

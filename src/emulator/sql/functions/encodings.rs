@@ -8,9 +8,10 @@ use rusqlite::functions::Context;
 use rusqlite::types::{Value, ValueRef};
 
 use super::arguments::{Outcome, text, whole};
+use super::arrays::List;
 use super::raised::Raised;
 use super::scalars::Scalar;
-use super::texts::too_long;
+use super::spelling::quoted;
 use crate::emulator::catalog::binary::{BinaryFormat, hex};
 
 /// Functions that are NULL where an argument is.
@@ -78,15 +79,15 @@ pub(super) const STRICT: &[Scalar] = &[
     }),
     ("sf_split", 2, |c| {
         let (text, separator) = (text(c, 0)?, text(c, 1)?);
-        let parts: Vec<&str> = match separator {
-            "" => vec![text],
-            _ => text.split(separator).collect(),
-        };
-        let array = serde_json::Value::from(parts).to_string();
-        if array.len() > super::scalars::MOST_BYTES {
-            return Err(too_long());
+        let mut parts = List::new('[');
+        if separator.is_empty() {
+            parts.push(&quoted(text))?;
+            return Ok(parts.end(']'));
         }
-        Ok(Value::Text(array))
+        for part in text.split(separator) {
+            parts.push(&quoted(part))?;
+        }
+        Ok(parts.end(']'))
     }),
 ];
 

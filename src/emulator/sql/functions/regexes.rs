@@ -451,11 +451,12 @@ fn replace(call: &Call<'_, '_>) -> Result<Value, Stop> {
                     replaced.push_str(within.get(span.range()).unwrap_or_default());
                 }
             }
+            // After each piece: of a long match there may be many.
+            if replaced.len() > MOST_BYTES {
+                return Err(too_long().into());
+            }
         }
         copied = found.end;
-        if replaced.len() > MOST_BYTES {
-            return Err(too_long().into());
-        }
         if occurrence != 0 {
             break;
         }
