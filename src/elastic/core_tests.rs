@@ -347,6 +347,34 @@ fn a_batch_split_after_an_unanswered_attempt_stays_ambiguous() {
     );
 }
 
+/// Otherwise each append would become a request, as long as some append of the client waits.
+#[test]
+fn an_append_that_waits_for_memory_seals_only_what_can_be_sent_or_is_half_full() {
+    let mut rig = Rig::new(1);
+    let now = rig.start;
+    rig.append(now, 1);
+    let first = match rig.core.poll(now, true) {
+        Action::Seal(frame, limit) => {
+            let pieces = seal(
+                &mut Compressor::new(1).unwrap(),
+                frame.rows().unwrap(),
+                limit,
+            );
+            rig.core.on_sealed(pieces);
+            rig.order(now)
+        }
+        other => panic!("nothing is under way: {other:?}"),
+    };
+    rig.append(now, 1);
+    assert!(matches!(rig.core.poll(now, true), Action::Wait(_)));
+    rig.append(now, 10_000);
+    assert!(
+        matches!(rig.core.poll(now, true), Action::Seal(..)),
+        "half full"
+    );
+    rig.answer(now, &first, Ok(()));
+}
+
 #[test]
 fn an_end_hands_back_rows_in_every_state() {
     let mut rig = Rig::new(1);
@@ -356,9 +384,12 @@ fn an_end_hands_back_rows_in_every_state() {
     rig.batch(now);
     assert_eq!(rig.wait(now), None, "sealed, and not sent");
     rig.batch(now);
-    let Action::Seal(..) = rig.core.poll(now, true) else {
-        panic!("somebody waits for memory");
+    // A batch of any size is full, so that it is at the compressor.
+    rig.core.limits.max_uncompressed = 1;
+    let Action::Seal(..) = rig.core.poll(now, false) else {
+        panic!("it is full");
     };
+    rig.core.limits.max_uncompressed = 100_000;
     rig.append(now, 1);
     rig.core.stop(&Error::new(ErrorKind::ClientClosed, "over"));
     let failed = rig

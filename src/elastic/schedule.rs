@@ -61,12 +61,21 @@ impl<T> Core<T> {
         let due = open.first_append + self.limits.max_client_lag;
         let first = open.parts.first().map_or(0, |part| part.append);
         let wanted = now >= due || first < self.flush_through;
-        if pressed || open.payload.len() >= self.full_at() || (is_next && wanted) {
+        let (len, full) = (open.payload.len(), self.full_at());
+        // While an append waits for memory, a batch is sealed if it is half full or can be sent at once. Otherwise each append would
+        // become a request.
+        let relieves = pressed && (len >= full / 2 || (is_next && self.may_send(now)));
+        if relieves || len >= full || (is_next && wanted) {
             self.raw.extend(self.open.take());
             None
         } else {
             is_next.then_some(due)
         }
+    }
+
+    /// Whether a batch that is ready would be sent at once.
+    fn may_send(&self, now: Instant) -> bool {
+        self.in_flight.len() < self.window && self.throttled_until.is_none_or(|until| until <= now)
     }
 
     fn next_compression(&mut self) -> Option<(Arc<Frame>, usize)> {

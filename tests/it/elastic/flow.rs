@@ -358,3 +358,33 @@ async fn an_append_cancelled_while_it_waits_appends_nothing() {
     assert_eq!(landed(&world), (0..appended).collect::<Vec<_>>());
     assert_eq!(client.memory_in_use(), 0);
 }
+
+/// A named channel whose rows the server does not take keeps an append waiting. The elastic channel has memory of its own and goes on
+/// with large requests.
+#[tokio::test(start_paused = true)]
+async fn requests_stay_large_while_another_channel_waits_for_memory() {
+    let world = World::new();
+    let slow = world.transport().with_latency(Duration::from_millis(50));
+    let builder = world.builder().memory_budget(1 << 20).transport(slow);
+    let client = builder.build().await.unwrap();
+    let mut stalled = client.open_channel("c").await.unwrap();
+    let refuse = Fault::Refuse.on(Endpoint::Append).channel("c");
+    world.emulator.faults().push(refuse.always());
+    let channel = client.elastic_channel();
+    let elastic = async {
+        let mut acks = Vec::new();
+        for n in 0..1_000 {
+            acks.push(channel.append_row(&row(n), n).await.unwrap());
+            tokio::task::yield_now().await;
+        }
+        for ack in acks {
+            ack.await.unwrap();
+        }
+    };
+    tokio::select! {
+        _ = stalled.append_rows(noisy(0..100_000), 0..) => panic!("it waits"),
+        () = elastic => {}
+    }
+    let requests = appends(&world).len();
+    assert!(requests < 50, "{requests}");
+}
