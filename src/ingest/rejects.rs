@@ -175,9 +175,12 @@ impl<S: Source> Flow<'_, S> {
         (!are_kept).then(|| self.keep_rejects_at.unwrap_or_else(Instant::now))
     }
 
-    /// Has the source keep all queued rejects, unless a pause after a failure has not passed yet.
+    /// Has the source keep all queued rejects, unless a pause after a failure has not passed yet, or the run is interrupted.
     pub(super) async fn keep_rejects(&mut self) -> Result<(), StopReason> {
         while self.rejects_due().is_some_and(|at| at <= Instant::now()) {
+            // A window is in doubt until its last piece is kept, so a run may stop between pieces.
+            let go_on = std::future::ready(());
+            self.source.shutdown.interrupting(go_on).await?;
             match self.keep_next_rejects().await {
                 Ok(()) => self.keep_rejects_at = None,
                 Err(Setback::Retry(pause)) => self.keep_rejects_at = Some(Instant::now() + pause),

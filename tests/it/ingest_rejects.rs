@@ -319,3 +319,32 @@ async fn channels_are_followed_while_dead_letters_cannot_be_kept() {
     assert_eq!(shelf.stock().rejects_seen["c-0-of-2"], 1);
     assert_eq!(landed(&world), good(0..40, &[8]));
 }
+
+/// An earlier run has committed many rows, one of them rejected, and told the source nothing: all of them may be the rejected one.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_hands_over_many_dead_letters_stops_when_it_is_asked_to() {
+    for asked_after_s in [2, 20] {
+        let world = world();
+        let client = client(&world).await;
+        let mut channel = client.open_channel("c").await.unwrap();
+        let mut shelf = shelf(0..20_000, &[5]);
+        let rows: Vec<Value> = shelf.stock().rows.values().cloned().collect();
+        channel.append_rows(rows, 0..).await.unwrap();
+        channel.close().await.unwrap_err();
+        shelf.stock().is_forgetful = true;
+        shelf.stock().letters_take = Duration::from_millis(100);
+        shelf.stock().rejects_seen.insert("c".to_owned(), 0);
+        let start = Instant::now();
+        let asked = Duration::from_secs(asked_after_s);
+        ingest::run(&client, "c", &mut shelf)
+            .batch_rows(10)
+            .until(sleep(asked))
+            .drain_timeout(Duration::from_secs(3))
+            .await
+            .unwrap();
+        let took = start.elapsed();
+        assert!(took < asked + Duration::from_secs(4), "{took:?}");
+        // Nothing was counted as kept, so that the next run begins anew.
+        assert_eq!(shelf.stock().rejects_seen["c"], 0);
+    }
+}

@@ -31,6 +31,8 @@ pub struct Stock {
     /// The server's messages about the rejects, one for each call.
     pub messages: Vec<String>,
     pub rejects_seen: BTreeMap<String, u64>,
+    /// How long a call with dead letters takes.
+    pub letters_take: Duration,
     /// Whether the source does not report which rejects it has seen.
     pub keeps_no_count: bool,
     /// The failures of the next calls, by method.
@@ -136,6 +138,8 @@ impl Source for Shelf {
         rows: Vec<(i64, Value)>,
     ) -> Result<(), Failure> {
         self.fail("dead letter")?;
+        let takes = self.stock().letters_take;
+        sleep(takes).await;
         let mut stock = self.stock();
         let numbers: Vec<_> = rows.iter().map(|(n, _)| *n).collect();
         let call = format!("{} of {numbers:?} to {}", rejected.count, rejected.total);
