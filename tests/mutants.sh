@@ -313,9 +313,9 @@ mutant "each open learns anew how large a request may be" src/channel/open.rs <<
 DIFF
 
 mutant "a batch that is too large goes behind those after it" src/channel/core/responses.rs <<'DIFF'
--        self.limits.request_limit.refused(refused);
+-        flight.batch.is_refused = true;
 -        self.ready.push_front(flight.batch);
-+        self.limits.request_limit.refused(refused);
++        flight.batch.is_refused = true;
 +        self.ready.push_back(flight.batch);
 DIFF
 
@@ -621,8 +621,28 @@ mutant "forget a try without an answer after one with an answer" src/channel/cor
 DIFF
 
 mutant "an ended channel holds the memory of accepted rows" src/channel/core/close.rs <<'DIFF'
--        self.retained.clear();
-+        let _ = &self.retained;
+-        let retained = std::mem::take(&mut self.retained);
++        let retained = std::collections::VecDeque::<super::batch::SealedBatch>::new();
+DIFF
+
+mutant "believe a token from before it was set back" src/channel/core/commits.rs <<'DIFF'
+-            && self.ledger.is_pending(token)
++            && !self.ledger.is_pending(token)
+DIFF
+
+mutant "hand back rows that are committed" src/channel/core/given_up.rs <<'DIFF'
+-            .filter(|batch| batch.position > committed)
++            .filter(|batch| batch.position > 0 * committed)
+DIFF
+
+mutant "a channel holds whatever is free" src/base/budget.rs <<'DIFF'
+-        if held == 0 {
++        if held < usize::MAX {
+DIFF
+
+mutant "a job begins where another run has ended" src/client/send_once.rs <<'DIFF'
+-    if last.run != run {
++    if last.run != run && run.is_empty() {
 DIFF
 
 mutant "an append waits for what it holds itself" src/channel/staging.rs <<'DIFF'

@@ -83,6 +83,14 @@ impl Failure {
         self.error().code()
     }
 
+    /// Whether a proxy on the way has refused the request (407). That says nothing about the rows or the credential, and the proxy may
+    /// take the next one.
+    pub(crate) fn is_of_proxy(&self) -> bool {
+        let source = std::error::Error::source(self.error());
+        let why = source.and_then(|source| source.downcast_ref::<TransportError>());
+        why.is_some_and(|why| why.kind() == TransportErrorKind::Proxy)
+    }
+
     /// Whether the pipe moved (410), or the request was misrouted (404 without a code).
     pub(crate) fn is_moved(&self) -> bool {
         matches!(
@@ -195,6 +203,8 @@ pub(super) fn answered(host: Host, what: &str, response: &Response, now: SystemT
             error: describe(host, what, status, &said),
         },
         408 | 500.. => Failure::Ambiguous(describe(host, what, status, &said)),
+        // The service redirects nothing. An intermediary has answered in its place, and has not passed the request on.
+        300..400 if host == Host::Ingest => Failure::NotSent(describe(host, what, status, &said)),
         _ => decided(host, what, status, said),
     }
 }
@@ -237,6 +247,10 @@ fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static s
         "check that the database, schema, pipe and table exist and that the role can see them";
     const ROLE: &str = "check the role, and the names of database and schema: the role needs USAGE on both; if the profile names no role, it is the user's DEFAULT_ROLE";
     match (status.as_u16(), code) {
+        (300..400, _) if host == Host::Ingest => (
+            ErrorKind::Unreachable,
+            "a proxy or gateway has answered in place of the service, such as a maintenance page or a login to the network; check the way to the host",
+        ),
         (400, _) if host == Host::Account => (
             ErrorKind::Authentication,
             "check the role, and that the user may assume it",

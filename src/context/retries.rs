@@ -51,7 +51,7 @@ impl Retries<'_> {
     fn may_help(self, failure: &Failure) -> bool {
         let is_long = matches!(self, Self::For { .. });
         match failure {
-            Failure::NotSent(error) => error.is_retryable(),
+            Failure::NotSent(error) => error.is_retryable() || (is_long && failure.is_of_proxy()),
             Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
             Failure::AccountRefused(_) => is_long && !failure.is_about_credentials(),
             Failure::Answered { code, .. } => {

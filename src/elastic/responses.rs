@@ -45,8 +45,12 @@ fn retry_decision(failure: &Failure, may_retry_refusal: bool) -> RetryDecision {
         ..RetryTerms::default()
     });
     match failure {
-        // A proxy that answers in place of the account host says nothing about the host or the credential.
-        Failure::NotSent(error) if error.is_retryable() || error.kind() == ErrorKind::Protocol => {
+        // A proxy that refuses, or answers in place of the account host, says nothing about the host or the credential.
+        Failure::NotSent(error)
+            if error.is_retryable()
+                || error.kind() == ErrorKind::Protocol
+                || failure.is_of_proxy() =>
+        {
             RetryDecision::Retry(RetryTerms::default())
         }
         // A refusal by the account host for any reason but the credential says nothing about the rows.

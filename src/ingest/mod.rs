@@ -68,6 +68,9 @@
 //! - An offset can be parsed back from its text. This holds for integers. [`Padded`], [`Pair`] and [`LogPosition`] help with
 //!   other offsets.
 //! - Rows that are not released can be read again.
+//! - It stores the counter of rejected rows ([`Source::rejects_seen`]). One that does not is told of the rows that are rejected while
+//!   a run follows the channel. Rejects that are counted between two runs, after a crash or while a run ends, reach no dead letter,
+//!   and their rows are released.
 //! - There is one run at a time for a channel name. Two runs take the channel from each other: each resumes after the rows
 //!   that the other has committed, neither discards the other's rows, and the one that commits nothing in between ends with
 //!   [`Fenced`](crate::InvalidationCause::Fenced). Give each instance of a program a different name, or let an engine assign
@@ -76,8 +79,9 @@
 //! # Dead letters
 //!
 //! The server counts the rows that it rejects and does not name them, so [`Source::dead_letter`] gets all rows of a range
-//! that includes them. It gets them before they are released, and may get them again after a crash: *at least once*. A source
-//! that keeps them by offset, together with the counter (see [`Source::rejects_seen`]), records each reject exactly once. The
+//! that includes them. It gets them before they are released, and may get them again after a crash: *at least once*, if it stores
+//! the counter. A source that keeps them by offset, together with the counter (see [`Source::rejects_seen`]), records each reject
+//! exactly once. The
 //! valid rows of the range are in the table.
 //!
 //! The count may come some seconds later than the commit. So a run that follows a crash, and whose source stores the counter, waits

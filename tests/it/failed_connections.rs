@@ -48,6 +48,7 @@ async fn a_request_that_never_left_is_sent_again_with_the_same_bytes() {
         TransportErrorKind::Dns,
         TransportErrorKind::Connect,
         TransportErrorKind::Tls,
+        TransportErrorKind::Proxy,
     ] {
         for recovery in [Recovery::Surface, Recovery::Replay] {
             let world = World::new();

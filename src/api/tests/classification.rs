@@ -176,13 +176,6 @@ async fn status_and_code_decide_the_kind_of_the_error() {
         (410, "", None, ErrorKind::NotFound, "connect anew"),
         (413, "", None, ErrorKind::TooLarge, "send fewer bytes"),
         (
-            307,
-            "",
-            None,
-            ErrorKind::Refused,
-            "redirects are not followed",
-        ),
-        (
             200,
             r#"{"status_code":55,"message":"no","next_continuation_token":"0_2"}"#,
             Some("55"),
@@ -213,6 +206,16 @@ async fn status_and_code_decide_the_kind_of_the_error() {
         );
         assert!(!error.is_ambiguous());
     }
+    // Not the service: an intermediary, which has not passed the rows on.
+    let failure = append_failure(answer(307, "")).await;
+    let Failure::NotSent(error) = failure else {
+        panic!("{failure:?}");
+    };
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(
+        error.is_retryable() && error.to_string().contains("a proxy or gateway"),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,8 +32,12 @@ pub(super) fn of(failure: &Failure, ambiguous: bool, may_retry_refusal: bool) ->
         refused,
     };
     match failure {
-        // A proxy that answers in place of the account host says nothing about the host or the credential.
-        Failure::NotSent(error) if error.is_retryable() || error.kind() == ErrorKind::Protocol => {
+        // A proxy that refuses, or answers in place of the account host, says nothing about the host or the credential.
+        Failure::NotSent(error)
+            if error.is_retryable()
+                || error.kind() == ErrorKind::Protocol
+                || failure.is_of_proxy() =>
+        {
             retry(None, false, false)
         }
         // A refusal by the account host for any reason but the credential says nothing about the rows.

@@ -421,3 +421,22 @@ async fn a_unit_too_large_ends_the_channel() {
         "the same bytes are not sent twice"
     );
 }
+
+/// A maintenance page or the login page of a network answers in place of the service, for the rows and for everything else.
+#[tokio::test]
+async fn a_redirect_says_nothing_about_the_rows() {
+    for call in [Call::Append, Call::Status, Call::Open] {
+        let stage = Stage::new().await;
+        stage.answer(
+            call,
+            empty(302).insert_header("location", "http://127.0.0.1:1/"),
+        );
+        let client = stage.client().await;
+        let (_channel, outcome) = one_row(&client).await;
+        outcome.unwrap();
+        assert_eq!(
+            stage.count(Call::Append),
+            1 + usize::from(call == Call::Append)
+        );
+    }
+}
