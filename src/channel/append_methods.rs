@@ -32,7 +32,7 @@ impl Channel<Tracked> {
     /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row is at fault.
     /// - [`ErrorKind::InvalidOffset`], [`ErrorKind::TokenReused`]: the offset is at fault.
     /// - [`ErrorKind::Backpressure`]: there was no memory within the append timeout. Without a timeout, this error means that
-    ///   rows handed back by an elastic channel use up the memory until the caller takes them.
+    ///   rows that were handed back use up the memory of the channel or of the client until the caller takes them.
     /// - [`ErrorKind::Invalidated`] and the like: the channel accepts no more rows.
     pub fn append_row<R: Serialize + ?Sized>(
         &mut self,

@@ -156,7 +156,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
     /// Nothing was appended:
     /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row is at fault.
     /// - [`ErrorKind::Backpressure`]: there was no memory within the append timeout. Without a timeout, this error means that
-    ///   rows handed back by an elastic channel use up the memory until the caller takes them.
+    ///   rows that were handed back use up the memory of the channel or of the client until the caller takes them.
     /// - [`ErrorKind::ChannelClosed`], [`ErrorKind::ClientClosed`]: the channel accepts no more rows.
     /// - The kind of an earlier append's failure that is not yet reported: call [`checkpoint`](Self::checkpoint).
     pub fn append_row<R: Serialize + ?Sized>(&self, row: &R, tag: T) -> ElasticAppend<T> {

@@ -217,8 +217,10 @@ impl Emulator {
         self.handler().log.entries().iter().cloned().collect()
     }
 
-    /// Carries out a script on the existing tables and pipes: CREATE [OR REPLACE] and DROP, and INSERT of values and DELETE of all rows. A table that is replaced or dropped
-    /// loses its rows and channels. An emulator that accepts every pipe has only the pipes of the script afterwards.
+    /// Carries out a script on the existing tables and pipes: CREATE [OR REPLACE] and DROP, and INSERT of values and DELETE of all
+    /// rows. A table that is replaced or dropped loses its rows. Its channels keep their names without a token: until they are opened
+    /// again, what is appended to them is accepted and lost. An emulator that accepts every pipe has only the pipes of the script
+    /// afterwards.
     ///
     /// # Errors
     ///
