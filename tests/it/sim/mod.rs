@@ -55,6 +55,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use snowpipe_streaming::answers::SupersededToken;
 use snowpipe_streaming::emulator::Fault;
 
 use self::draw::{OWN_FAULTS, draw, faults};
@@ -82,12 +83,21 @@ fn nothing_is_lost_or_duplicated_under_any_fault() {
     let (mut requests, mut took) = (0, Duration::ZERO);
     let surveys = setting("SIM_SURVEY").is_some();
     let mut failed: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let rivals = setting("SIM_RIVALS").map(superseded_token);
     for seed in first..first + seeds {
-        let outcome = run(&draw(seed), None);
+        let mut plan = draw(seed);
+        if let Some(answer) = rivals {
+            if !(0..plan.channels.len()).any(|channel| plan.rivals(channel).next().is_some()) {
+                continue;
+            }
+            plan.server.answers.wire.superseded_token = answer;
+        }
+        *counts.entry("histories").or_default() += 1;
+        let outcome = run(&plan, None);
         fingerprint::record("named", seed, &outcome.trace);
         if !outcome.wrong.is_empty() {
             if !surveys {
-                fail(seed, &outcome.wrong);
+                fail(seed, &plan, &outcome.wrong);
             }
             let kind = failure_kind(&outcome.wrong);
             failed.entry(kind).or_default().push(seed);
@@ -121,8 +131,19 @@ fn nothing_is_lost_or_duplicated_under_any_fault() {
     }
 }
 
-fn fail(seed: u64, wrong: &[String]) -> ! {
-    let (small, why) = shrink(&draw(seed), None);
+/// The answer with this number to an append with a token of an earlier open: with `SIM_RIVALS`, only histories with another writer are
+/// run, and all of them with it.
+fn superseded_token(number: u64) -> SupersededToken {
+    match number {
+        0 => SupersededToken::Stale,
+        1 => SupersededToken::DropWithOwners,
+        2 => SupersededToken::DropWithOld,
+        _ => panic!("SIM_RIVALS={number}: there are 0, 1 and 2"),
+    }
+}
+
+fn fail(seed: u64, plan: &plan::Plan, wrong: &[String]) -> ! {
+    let (small, why) = shrink(plan, None);
     let trace = run(&small, None).trace;
     let end = trace.iter().position(|line| line.contains("WRONG"));
     let trace = &trace[..end.map_or(trace.len(), |end| end + 1)];
