@@ -110,6 +110,7 @@ impl Budget {
             cap,
             free: Arc::new(Semaphore::new(cap)),
             waiting: Arc::default(),
+            turn: Arc::new(Semaphore::new(1)),
             handed_back: Arc::default(),
         }
     }
@@ -123,6 +124,8 @@ pub(crate) struct Share {
     free: Arc<Semaphore>,
     /// The number of waiting appends of this share.
     waiting: Arc<AtomicUsize>,
+    /// The waiting append that is next.
+    turn: Arc<Semaphore>,
     /// This share's part of the budget's `handed_back`.
     handed_back: Arc<AtomicUsize>,
 }
@@ -165,6 +168,8 @@ impl Share {
     /// exceed the share's cap. A dropped future charges nothing.
     pub(crate) async fn charge(&self, bytes: usize) -> Charge {
         let _waiting = Waiting::enter(self);
+        // In the order of arrival. The semaphore is never closed.
+        let _turn = self.turn.acquire().await;
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
         loop {
             let released = self.budget.released.notified();
@@ -263,6 +268,8 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        // What it had collected is free again.
+        self.0.budget.released.notify_waiters();
         if self.0.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.budget.waiting.fetch_sub(1, Ordering::AcqRel);
         }
@@ -286,13 +293,16 @@ impl Charge {
         let Ok(permits) = u32::try_from(bytes) else {
             return false;
         };
-        if !self.share.may_take(bytes) {
+        // Those that wait come first.
+        if self.share.waiting.load(Ordering::Acquire) > 0 || !self.share.may_take(bytes) {
             return false;
         }
         let Ok(own) = self.share.free.try_acquire_many(permits) else {
             return false;
         };
         let Ok(all) = self.share.budget.free.try_acquire_many(permits) else {
+            drop(own);
+            self.share.budget.signal_released();
             return false;
         };
         own.forget();

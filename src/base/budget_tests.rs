@@ -250,3 +250,20 @@ proptest::proptest! {
         proptest::prop_assert_eq!((budget.in_use(), budget.audit()), (0, Ok(())));
     }
 }
+
+/// An append that is dropped while it collects returns what it has collected, and the one behind it takes it.
+#[tokio::test(start_paused = true)]
+async fn what_a_cancelled_wait_had_collected_wakes_the_others() {
+    let budget = Budget::new(64_000);
+    let (stalled, share) = (budget.share(64_000), budget.share(32_000));
+    let _stalled = stalled.try_charge(52_000).unwrap();
+    let mut large = Box::pin(share.charge(16_000));
+    assert!(futures_util::poll!(&mut large).is_pending());
+    let small = share.charge(1_000);
+    tokio::pin!(small);
+    assert!(futures_util::poll!(&mut small).is_pending(), "it is behind");
+    assert!(share.try_charge(1_000).is_none(), "so is a newcomer");
+    drop(large);
+    let charge = tokio::time::timeout(Duration::from_secs(60), small).await;
+    assert_eq!(charge.unwrap().bytes(), 1_000);
+}

@@ -376,7 +376,7 @@ impl<M: Mode> Channel<M> {
             (
                 core.report(),
                 core.why_given_up(),
-                core.take_uncommitted_rows(),
+                core.take_uncommitted_rows().unwrap_or_default(),
             )
         };
         let error = if report.uncommitted.is_empty() {
@@ -444,9 +444,7 @@ impl Channel<Untracked> {
     ///
     /// Cancel safe: a cancelled call takes nothing.
     pub async fn take_uncommitted_rows(&mut self) -> UncommittedRows {
-        let is_complete = |p: &Progress| p.end.is_none() || p.has_given_up();
-        self.shared().wait(|p| is_complete(p).then_some(())).await;
-        self.shared().update(|core, _| core.take_uncommitted_rows())
+        self.shared().take_uncommitted_rows().await
     }
 }
 

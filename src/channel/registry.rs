@@ -119,7 +119,14 @@ impl Registry {
 
     /// The poller with this number has stopped. If a call of the transport has panicked, another poller would meet the same.
     pub(crate) fn poller_stopped(&self, number: u64, has_panicked: bool) {
-        if !self.poll_turn.end(number) || self.is_closed() {
+        if self.is_closed() {
+            return;
+        }
+        if !self.poll_turn.end(number) {
+            // It may have taken interests from the timer that its successor does not know.
+            for channel in self.channels() {
+                self.poll_timer.set(channel.core().poll_interest());
+            }
             return;
         }
         for channel in self.channels() {

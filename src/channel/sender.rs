@@ -66,15 +66,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub struct ChannelSender {
     rows: WeakChannelSender,
     /// The owner stops when the last clone is dropped.
-    owner: mpsc::Sender<Command>,
+    owner: mpsc::Sender<Close>,
 }
 
-/// What a handle wants of the task that owns the channel.
-#[derive(Debug)]
-enum Command {
-    Close(oneshot::Sender<Result<CloseReport>>),
-    Take(oneshot::Sender<UncommittedRows>),
-}
+/// The demand of a handle that the owner closes the channel.
+type Close = oneshot::Sender<Result<CloseReport>>;
 
 impl Channel<Untracked> {
     /// Converts the channel to a handle that can be cloned, that keeps the channel open and opens it again when it is invalidated.
@@ -90,33 +86,27 @@ impl Channel<Untracked> {
 }
 
 /// Owns the channel, until it is to be closed or the last sender is dropped.
-async fn own(mut channel: Channel<Untracked>, mut commands: mpsc::Receiver<Command>) {
+async fn own(mut channel: Channel<Untracked>, mut commands: mpsc::Receiver<Close>) {
     let mut pause = Pause::new();
     loop {
-        let command = tokio::select! {
+        let close = tokio::select! {
             biased;
-            command = commands.recv() => command,
+            close = commands.recv() => close,
             () = keep_open(&mut channel, &mut pause) => continue,
         };
-        match command {
-            Some(Command::Take(reply)) => {
-                let _ = reply.send(channel.take_uncommitted_rows().await);
-            }
-            Some(Command::Close(reply)) => {
-                let _ = reply.send(channel.close().await);
-                return;
-            }
-            // The channel drains when it is dropped.
-            None => return,
+        // With the last sender the channel is dropped, and drains.
+        if let Some(reply) = close {
+            let _ = reply.send(channel.close().await);
         }
+        return;
     }
 }
 
 /// Waits until the channel is invalidated, and reopens it once. Cancelled, the channel stays invalidated.
 async fn keep_open(channel: &mut Channel<Untracked>, pause: &mut Pause) {
     let why = channel.invalidated().await;
-    if !matches!(why.kind(), ErrorKind::Invalidated(_)) {
-        // The client is closed: nothing can be reopened.
+    if channel.registry.is_closed() {
+        // Nothing can be opened again.
         return std::future::pending().await;
     }
     let pause = pause.next(channel.registry.context.random_unit());
@@ -207,13 +197,9 @@ impl ChannelSender {
     /// Takes the rows that the channel has given up, as [`Channel::take_uncommitted_rows`] does. There are none once the channel is
     /// closed, because the error of the close has them.
     ///
-    /// Cancel safe in that a cancelled call may take the rows, and drops them: await it.
+    /// Cancel safe: a cancelled call takes nothing.
     pub async fn take_uncommitted_rows(&self) -> UncommittedRows {
-        let (reply, rows) = oneshot::channel();
-        if self.owner.send(Command::Take(reply)).await.is_err() {
-            return UncommittedRows::default();
-        }
-        rows.await.unwrap_or_default()
+        self.rows.take_uncommitted_rows().await
     }
 
     /// Closes the channel for all clones, as [`Channel::close`] does.
@@ -225,7 +211,7 @@ impl ChannelSender {
     /// As [`Channel::close`]; [`ErrorKind::ChannelClosed`] if another clone has closed it.
     pub async fn close(self) -> Result<CloseReport> {
         let (reply, closed) = oneshot::channel();
-        if self.owner.send(Command::Close(reply)).await.is_err() {
+        if self.owner.try_send(reply).is_err() {
             return Err(gone());
         }
         closed.await.unwrap_or_else(|_| Err(gone()))

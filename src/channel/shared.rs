@@ -15,6 +15,7 @@ use crate::base::metrics::Counters;
 use crate::base::watched::Watched;
 use crate::types::error::Error;
 use crate::types::reject_window::RejectWindow;
+use crate::types::uncommitted_rows::UncommittedRows;
 
 /// The core behind a lock that is held briefly, and the means to notify others of its changes.
 pub(crate) struct Shared {
@@ -153,6 +154,18 @@ impl Shared {
     /// Waits until `outcome` returns a result for the published progress.
     pub(crate) async fn wait<R>(&self, outcome: impl FnMut(&Progress) -> Option<R>) -> R {
         self.progress.wait(outcome).await
+    }
+
+    /// Takes the rows that were given up, as soon as none of them is being compressed.
+    pub(crate) async fn take_uncommitted_rows(&self) -> UncommittedRows {
+        loop {
+            let is_complete = |p: &Progress| p.end.is_none() || p.has_given_up();
+            self.wait(|p| is_complete(p).then_some(())).await;
+            // The channel may have ended since.
+            if let Some(rows) = self.update(|core, _| core.take_uncommitted_rows()) {
+                return rows;
+            }
+        }
     }
 
     /// Resolves when the channel accepts no more rows.

@@ -14,6 +14,7 @@ use crate::context::ClientContext;
 use crate::rows::RowBatch;
 #[allow(unused_imports, reason = "documentation links")]
 use crate::types::error::ErrorKind;
+use crate::types::uncommitted_rows::UncommittedRows;
 
 /// Appends rows to an untracked channel from any number of tasks, while one task owns the [`Channel`]. Cheap to clone.
 ///
@@ -99,6 +100,11 @@ impl Channel<Untracked> {
 impl WeakChannelSender {
     fn current(&self) -> Arc<Shared> {
         Arc::clone(&self.latest.value().shared)
+    }
+
+    /// The rows that the channel has given up, for the senders that own it.
+    pub(super) async fn take_uncommitted_rows(&self) -> UncommittedRows {
+        self.current().take_uncommitted_rows().await
     }
 
     fn writer(&self) -> Writer {

@@ -97,6 +97,7 @@ impl Writer {
         offsets: Option<Offsets>,
     ) -> Result<Appended> {
         // Check all rows before the first one is appended.
+        self.context.check_rows(batch.as_bytes())?;
         if !matches!(offsets, Some(Offsets::Whole { .. })) {
             for row in batch.as_bytes().split_inclusive(|b| *b == b'\n') {
                 staging.check_row(row)?;

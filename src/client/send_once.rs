@@ -52,6 +52,7 @@ fn number(text: &str) -> Option<u64> {
 struct Earlier {
     rejected_before: u64,
     committed: u64,
+    /// The channel's counter of rejected rows.
     rejected: u64,
 }
 
@@ -132,16 +133,19 @@ impl StreamingIngestClient {
             skipped: earlier.committed,
             sent: closed.rows_appended,
             committed: closed.rows_committed,
-            rejected: earlier.rejected + closed.rows_rejected(),
+            rejected: (closed.rejects.last().map_or(0, |window| window.total))
+                .max(earlier.rejected)
+                .saturating_sub(earlier.rejected_before),
         };
         match closed {
-            Ok(closed) if earlier.rejected > 0 => {
+            Ok(closed) if of(&closed).rejected > 0 => {
+                let report = of(&closed);
                 let text = format!(
                     "the server rejected {} rows of the run {run:?} that earlier calls have sent to the channel {name:?}; see the table's error table",
-                    earlier.rejected
+                    report.rejected
                 );
                 let error = Error::new(ErrorKind::RowsRejected, text);
-                Err(error.with_job_report(of(&closed)).with_report(closed))
+                Err(error.with_job_report(report).with_report(closed))
             }
             Ok(closed) => Ok(of(&closed)),
             Err(error) => {
@@ -173,32 +177,46 @@ fn check(run: &str) -> Result<()> {
 
 /// Reads what an earlier call has done for the run.
 async fn earlier(channel: &mut Channel, run: &str, opened: Instant) -> Result<Earlier> {
-    let committed = channel.latest_committed_offset_token();
+    let rejected = channel.rows_rejected();
     let new = Earlier {
-        rejected_before: channel.rows_rejected(),
+        rejected_before: rejected,
         committed: 0,
-        rejected: 0,
+        rejected,
     };
-    let Some(token) = committed else {
+    let Some(token) = channel.latest_committed_offset_token() else {
         return Ok(new);
     };
-    let Some(last) = RunToken::parse(&token) else {
+    if read(channel, &token)?.run != run {
+        return Ok(new);
+    }
+    channel.count_earlier_rows(opened).await?;
+    // Another call for the same run may have committed further rows meanwhile.
+    let token = channel.latest_committed_offset_token().unwrap_or(token);
+    let last = read(channel, &token)?;
+    if last.run != run {
+        let text = format!(
+            "another call has begun the run {:?} in the channel {:?} meanwhile; finish a run before the next one begins",
+            last.run,
+            channel.name()
+        );
+        return Err(Error::new(ErrorKind::InvalidOffset, text).with_committed_token(Some(token)));
+    }
+    Ok(Earlier {
+        rejected_before: last.rejected_before,
+        committed: last.row.saturating_add(1),
+        rejected: channel.rows_rejected(),
+    })
+}
+
+/// Reads the committed token, which has to be of a run.
+fn read<'t>(channel: &Channel, token: &'t OffsetToken) -> Result<RunToken<'t>> {
+    RunToken::parse(token).ok_or_else(|| {
         let text = format!(
             "the channel {:?} has the committed token {:?}, and the tokens of send_once have the form \"RUN:REJECTED:ROW\": another program writes to the channel, or open_channel does; give the job a channel of its own",
             channel.name(),
             token.as_str()
         );
-        return Err(Error::new(ErrorKind::InvalidOffset, text).with_committed_token(Some(token)));
-    };
-    if last.run != run {
-        return Ok(new);
-    }
-    channel.count_earlier_rows(opened).await?;
-    let rejected = channel.rows_rejected();
-    Ok(Earlier {
-        rejected_before: last.rejected_before,
-        committed: last.row.saturating_add(1),
-        rejected: rejected.saturating_sub(last.rejected_before),
+        Error::new(ErrorKind::InvalidOffset, text).with_committed_token(Some(token.clone()))
     })
 }
 

@@ -45,8 +45,7 @@ impl RowChecks {
     }
 
     fn check_each(&self, pipe: &PipePath, rows: &[u8]) -> Result<()> {
-        let columns = self.columns.read().unwrap_or_else(PoisonError::into_inner);
-        let columns = columns.clone();
+        let columns = self.columns();
         let each = rows.split(|byte| *byte == b'\n');
         let mut each = each.filter(|row| !row.is_empty());
         if let Some(columns) = columns {
@@ -64,6 +63,12 @@ impl RowChecks {
         }
         self.end_first();
         Ok(())
+    }
+
+    /// A copy, so that no lock is held while rows are checked.
+    fn columns(&self) -> Option<Arc<Columns>> {
+        let columns = self.columns.read().unwrap_or_else(PoisonError::into_inner);
+        columns.clone()
     }
 
     /// The first row was looked at: without columns nothing is left to do.

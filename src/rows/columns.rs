@@ -65,7 +65,7 @@ impl Columns {
         let mut found = Found {
             columns: self,
             has_column: false,
-            required: 0,
+            required: Vec::new(),
             unknown: None,
         };
         let read = each_key(row, |key, is_null| found.note(key, is_null));
@@ -102,17 +102,20 @@ impl Columns {
 struct Found<'a> {
     columns: &'a Columns,
     has_column: bool,
-    /// The number of required columns that have a value.
-    required: usize,
+    /// The required columns that have a value.
+    required: Vec<&'a str>,
     unknown: Option<String>,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
     fn note(&mut self, key: &str, is_null: bool) {
-        match self.columns.of(key) {
-            Some((_, is_required)) => {
+        let columns: &'a Columns = self.columns;
+        match columns.of(key) {
+            Some((name, is_required)) => {
                 self.has_column = true;
-                self.required += usize::from(is_required && !is_null);
+                if is_required && !is_null && !self.required.contains(&name) {
+                    self.required.push(name);
+                }
             }
             None if self.unknown.is_none() => self.unknown = Some(key.to_owned()),
             None => {}
@@ -140,12 +143,13 @@ impl Found<'_> {
             .required
             .values()
             .filter(|is_required| **is_required);
-        if self.required < all.count() {
+        if self.required.len() < all.count() {
             let names = self.columns.required.iter();
             let names = names.filter(|(_, is_required)| **is_required);
-            let names: Vec<_> = names.map(|(name, _)| name.as_str()).collect();
+            let names = names.map(|(name, _)| name.as_str());
+            let names: Vec<_> = names.filter(|name| !self.required.contains(name)).collect();
             return Some(format!(
-                "the row cannot be sent: it lacks the value of a column that is NOT NULL and has no default; these are {}",
+                "the row cannot be sent: it lacks the value of columns that are NOT NULL and have no default: {}",
                 names.join(", ")
             ));
         }
@@ -272,8 +276,11 @@ mod tests {
     fn a_row_without_a_required_value_is_refused() {
         for row in [r#"{"LIFT":"x"}"#, r#"{"LIFT":"x","ID":null}"#] {
             let text = refusal(&columns(), row);
-            assert!(text.ends_with("these are ID"), "{text}");
+            assert!(text.ends_with("no default: ID"), "{text}");
         }
+        let two = columns().required(["NAME"]).ignoring_case();
+        let text = refusal(&two, r#"{"id":1,"ID":2}"#);
+        assert!(text.ends_with("no default: NAME"), "{text}");
         let text = refusal(&Columns::new(["A"]), "{}");
         assert!(text.ends_with("it has a value for no column"), "{text}");
     }

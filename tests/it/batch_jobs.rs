@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use snowpipe_streaming::answers::RowCounters;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, JobReport, Result};
 
@@ -149,4 +150,40 @@ async fn rejected_rows_of_a_run_are_an_error() {
     assert_eq!(error.kind(), ErrorKind::RowsRejected, "{error}");
     assert_eq!(numbers(error.job_report().unwrap()), [5, 0, 5, 5, 1]);
     assert_eq!(error.close_report().unwrap().rejects.len(), 1);
+}
+
+/// Something that calls a job at least once calls it twice at the same time.
+#[tokio::test(start_paused = true)]
+async fn two_calls_for_one_run_send_each_row_once() {
+    for apart_ms in [0, 10, 500, 3_000, 5_500, 7_000] {
+        let world = World::new();
+        send(&world, "run", rows(0..100)).await.unwrap();
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(apart_ms)).await;
+            send(&world, "run", rows(0..4_000)).await
+        };
+        let (first, second) = tokio::join!(send(&world, "run", rows(0..4_000)), later);
+        assert!(
+            first.is_ok() || second.is_ok(),
+            "{apart_ms}: {first:?} {second:?}"
+        );
+        send(&world, "run", rows(0..4_000)).await.unwrap();
+        assert_eq!(world.landed(), (0..4_000).collect::<Vec<_>>(), "{apart_ms}");
+    }
+}
+
+/// The rejects of an earlier call are counted while the next call waits for them.
+#[tokio::test(start_paused = true)]
+async fn rejects_that_are_counted_late_are_counted_once() {
+    let world = world_with(|answers| answers.wire.row_counters = RowCounters::Late);
+    let client = world.client().await;
+    let sending = client.send_once("job", "run", with_reject());
+    let killed = tokio::time::timeout(Duration::from_millis(2_500), sending).await;
+    assert!(killed.is_err());
+    client.abort();
+    for _ in 0..2 {
+        let error = send(&world, "run", with_reject()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RowsRejected, "{error}");
+        assert_eq!(error.job_report().unwrap().rejected, 1, "{error}");
+    }
 }

@@ -147,3 +147,27 @@ async fn the_end_of_the_client_ends_the_owner() {
     let metrics = tokio::runtime::Handle::current().metrics();
     assert_eq!(metrics.num_alive_tasks(), 0);
 }
+
+/// Handlers that spool rows ask for them all the time. The owner opens the channel again nevertheless.
+#[tokio::test(start_paused = true)]
+async fn taking_rows_does_not_delay_the_reopen() {
+    let world = World::new();
+    let builder = world.builder().recovery(Recovery::Surface);
+    let client = builder.build().await.unwrap();
+    let rides = sender(&client).await;
+    world
+        .emulator
+        .faults()
+        .push(must_reopen().on(Endpoint::Append));
+    let lost = rides.append_row(&row(0)).await.unwrap();
+    lost.committed().await.unwrap_err();
+    let mut unsent = 0;
+    for _ in 0..100 {
+        unsent += rides.take_uncommitted_rows().await.unsent_count();
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(unsent, 1);
+    rides.append_row(&row(1)).await.unwrap();
+    rides.close().await.unwrap();
+    assert_eq!(world.landed(), [1]);
+}

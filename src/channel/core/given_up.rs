@@ -100,8 +100,10 @@ impl Core {
         let GivenUp {
             mut kept,
             inherited,
+            is_sealing,
             ..
         } = std::mem::take(&mut self.given_up);
+        self.given_up.is_sealing = is_sealing;
         kept.sort_by_key(|batch| batch.position);
         let (committed, sent) = (self.ledger.committed(), self.sent);
         let kept = kept
@@ -122,8 +124,12 @@ impl Core {
         self.given_up.why.clone()
     }
 
-    /// Takes the rows that were given up. They no longer count towards the memory budget.
-    pub(crate) fn take_uncommitted_rows(&mut self) -> UncommittedRows {
+    /// Takes the rows that were given up, unless some of them are still being compressed. They no longer count towards the memory
+    /// budget.
+    pub(crate) fn take_uncommitted_rows(&mut self) -> Option<UncommittedRows> {
+        if self.given_up.is_sealing {
+            return None;
+        }
         let mut rows = UncommittedRows::default();
         for (was_sent, batch) in self.take_given_up() {
             let place = if was_sent {
@@ -136,7 +142,7 @@ impl Core {
                 payload: batch.payload,
             });
         }
-        rows
+        Some(rows)
     }
 }
 
@@ -211,6 +217,7 @@ mod tests {
             rig.append(15, 2);
             end(&mut rig);
             assert!(rig.waits() && !rig.core.progress().has_given_up());
+            assert!(rig.core.take_uncommitted_rows().is_none(), "too early");
             let expected = if is_stopped {
                 drop(compression);
                 rig.core.on_driver_stopped();
@@ -221,7 +228,10 @@ mod tests {
             };
             assert!(rig.core.progress().has_given_up());
             assert!(matches!(rig.poll(), Action::Stop));
-            assert_eq!(counts(&rig.core.take_uncommitted_rows()), (expected, 0));
+            assert_eq!(
+                counts(&rig.core.take_uncommitted_rows().unwrap()),
+                (expected, 0)
+            );
             assert_eq!(rig.charged(), 0);
         }
     }
@@ -235,7 +245,7 @@ mod tests {
         rig.core.end(rig.now, why, true);
         rig.outlast_replicas();
         rig.status(12, 2);
-        assert_eq!(counts(&rig.core.take_uncommitted_rows()), (4, 0));
+        assert_eq!(counts(&rig.core.take_uncommitted_rows().unwrap()), (4, 0));
         assert_eq!(rig.charged(), 0);
     }
 
@@ -252,7 +262,7 @@ mod tests {
                 rig.core.abandon_rows();
             }
             assert_eq!(rig.charged(), 0);
-            assert_eq!(counts(&rig.core.take_uncommitted_rows()), (0, 0));
+            assert_eq!(counts(&rig.core.take_uncommitted_rows().unwrap()), (0, 0));
         }
     }
 }

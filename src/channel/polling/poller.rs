@@ -86,7 +86,7 @@ async fn run(turn: &Turn, timer: &PollTimer, moved: &Notify, closing: &Closing) 
         for some in asked.chunks(chunk.max(1)) {
             let asked = Instant::now();
             bucket.take(asked, 1);
-            let poll = ask(&registry, some);
+            let poll = ask(&registry, turn.number, some);
             let outcome = tokio::select! {
                 biased;
                 () = closing.closed() => return,
@@ -110,6 +110,9 @@ async fn run(turn: &Turn, timer: &PollTimer, moved: &Notify, closing: &Closing) 
                     break;
                 }
             }
+        }
+        if !registry.poll_turn().is_of(turn.number) {
+            return;
         }
         let channels = registry.channels();
         timer.set_all(
@@ -163,7 +166,7 @@ enum Outcome {
 }
 
 /// Makes one call and passes its answer to the channels.
-async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
+async fn ask(registry: &Registry, number: u64, channels: &[Arc<Shared>]) -> Outcome {
     let names: Vec<String> = channels.iter().map(|c| c.name.clone()).collect();
     let now = Instant::now();
     let epochs: Vec<u64> = channels.iter().map(|c| c.core().asked(now)).collect();
@@ -176,6 +179,10 @@ async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
         registry.context.api.channel_statuses(&names, attempt),
     )
     .await;
+    if !registry.poll_turn().is_of(number) {
+        // Another poller has asked since, and the channels would take this answer for one to its question.
+        return Outcome::Missed;
+    }
     match answer {
         Ok(Ok(statuses)) => {
             let mut seen: Option<CommitSample> = None;
