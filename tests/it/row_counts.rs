@@ -344,3 +344,20 @@ async fn a_run_keeps_rejects_of_an_earlier_run_that_are_counted_late() {
     assert_eq!(stock.released, Some(19));
     assert_eq!(landed(&world), good(0..20, &[3]));
 }
+
+/// The rows from before the reopen are counted seconds later. There are no others that the close could wait for.
+#[tokio::test(start_paused = true)]
+async fn a_close_after_a_reopen_reports_rejects_that_are_counted_late() {
+    let world = late();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let bad = json!({ "LIFT": "no number" });
+    channel.append_row(&bad, 0).await.unwrap();
+    channel.initiate_flush();
+    sleep(Duration::from_millis(1_500)).await;
+    channel.reopen().await.unwrap();
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(0));
+    let error = channel.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RowsRejected, "{error}");
+    assert_eq!(error.rejects().unwrap().count, 1);
+}

@@ -294,6 +294,9 @@ impl Core {
             return false;
         };
         self.commit.absent = 0;
+        if self.is_same_channel(status) {
+            self.counts.saw(status.rows_accounted());
+        }
         let token = status.latest_committed_offset_token();
         let is_doubtful = self.set_back_until.is_some_and(|until| asked < until);
         if is_doubtful

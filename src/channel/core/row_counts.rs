@@ -148,6 +148,11 @@ impl RowCounts {
         self.settle();
     }
 
+    /// A status of the channel shows this count. Its token need not be believed: the server keeps counters in any case.
+    pub(super) fn saw(&mut self, count: Option<u64>) {
+        self.has_moved |= self.is_exceeded_by(count);
+    }
+
     /// A current status shows this count. `sent` is the position of the last row that the server may have.
     pub(super) fn observe(&mut self, count: Option<u64>, sent: u64) {
         let Some(count) = count else {

@@ -91,10 +91,13 @@ impl Core {
         }
     }
 
-    /// Whether the channel is closing, and everything is committed or the deadline has passed.
+    /// Whether the channel is closing, and everything is committed or the deadline has passed. Rows from before a reopen that are
+    /// not counted yet may be rejected ones.
     fn is_drained(&self, now: Instant) -> bool {
+        let is_done =
+            self.counts.committed() == self.appended && !self.counts.waits_for_earlier_rows();
         self.drain_until
-            .is_some_and(|until| now >= until || self.counts.committed() == self.appended)
+            .is_some_and(|until| now >= until || is_done)
     }
 
     /// Queues the units that are compressed already and have nothing before them that is not.
