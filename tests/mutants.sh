@@ -108,8 +108,8 @@ mutant "forget a budget refund" src/channel/staging.rs <<'DIFF'
 DIFF
 
 mutant "drop the last batch on close" src/channel/core/schedule.rs <<'DIFF'
--            .is_some_and(|until| now >= until || self.counts.committed() == self.appended)
-+            .is_some_and(|until| now >= until || self.counts.committed() == self.sent)
+-            self.counts.committed() == self.appended && !self.counts.waits_for_earlier_rows();
++            self.counts.committed() == self.sent && !self.counts.waits_for_earlier_rows();
 DIFF
 
 mutant "commit rows that are not counted" src/channel/core/row_counts.rs <<'DIFF'
@@ -118,8 +118,8 @@ mutant "commit rows that are not counted" src/channel/core/row_counts.rs <<'DIFF
 DIFF
 
 mutant "close before the last rows are counted" src/channel/core/schedule.rs <<'DIFF'
--            .is_some_and(|until| now >= until || self.counts.committed() == self.appended)
-+            .is_some_and(|until| now >= until || self.ledger.committed() == self.appended)
+-            self.counts.committed() == self.appended && !self.counts.waits_for_earlier_rows();
++            self.ledger.committed() == self.appended && !self.counts.waits_for_earlier_rows();
 DIFF
 
 mutant "believe the token of another open" src/channel/core/responses.rs <<'DIFF'
@@ -623,6 +623,11 @@ DIFF
 mutant "an ended channel holds the memory of accepted rows" src/channel/core/close.rs <<'DIFF'
 -        let retained = std::mem::take(&mut self.retained);
 +        let retained = std::collections::VecDeque::<super::batch::SealedBatch>::new();
+DIFF
+
+mutant "a close waits for no rows from before a reopen" src/channel/core/schedule.rs <<'DIFF'
+-            self.counts.committed() == self.appended && !self.counts.waits_for_earlier_rows();
++            self.counts.committed() == self.appended;
 DIFF
 
 mutant "believe a token from before it was set back" src/channel/core/commits.rs <<'DIFF'
