@@ -10,6 +10,7 @@ use crate::base::metrics::CounterSnapshot;
 use crate::channel::polling::interest::PollInterest;
 use crate::types::error::Error;
 use crate::types::offset::OffsetToken;
+use crate::types::uncommitted_rows::UncommittedRows;
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -41,7 +42,13 @@ impl Core {
             error,
             sent,
             settled: true,
+            is_sealing: false,
         });
+    }
+
+    /// The models give up no rows.
+    pub(crate) fn take_uncommitted_rows(&mut self) -> Option<UncommittedRows> {
+        Some(UncommittedRows::default())
     }
 
     pub(super) fn progress(&self) -> Progress {

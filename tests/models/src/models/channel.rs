@@ -32,6 +32,7 @@ pub(super) fn channel(name: &str, timer: &Arc<PollTimer>) -> Arc<Shared> {
 /// Callers, driver and poller pass rows on by wake-ups alone; every receipt resolves, and the last state is what is seen.
 pub(crate) async fn no_wake_up_is_lost() {
     let timer = Arc::new(PollTimer::default());
+    let moved = timer.new_waiter();
     let shared = channel("A", &timer);
     let callers = (0..ROWS).map(|_| {
         let shared = Arc::clone(&shared);
@@ -69,7 +70,7 @@ pub(crate) async fn no_wake_up_is_lost() {
                 core.progress.committed
             };
             while shared.update(commit) < ROWS {
-                timer.moved().await;
+                moved.notified().await;
             }
         }
     });

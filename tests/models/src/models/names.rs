@@ -37,7 +37,7 @@ fn end(channel: &Arc<Shared>) {
 
 /// A name is held by one open or channel at a time, even if a channel that has ended is taken off the list late.
 pub(crate) async fn a_name_has_one_holder() {
-    let client = Arc::new(Registry::new(Arc::new(ClientContext)));
+    let client = Arc::new(Registry::new(Arc::new(ClientContext), |_, _, _| {}));
     let holders = Arc::new(Holders::default());
     let opens = (0..4).map(|i| {
         let (client, holders) = (Arc::clone(&client), Arc::clone(&holders));
@@ -72,7 +72,7 @@ pub(crate) async fn a_name_has_one_holder() {
 
 /// A client that closes ends every channel, the one that is just opened included.
 pub(crate) async fn no_channel_outlives_its_client() {
-    let client = Arc::new(Registry::new(Arc::new(ClientContext)));
+    let client = Arc::new(Registry::new(Arc::new(ClientContext), |_, _, _| {}));
     let opens = ["a", "b"].map(|name| {
         let client = Arc::clone(&client);
         tokio::spawn(async move {
@@ -95,7 +95,7 @@ pub(crate) async fn no_channel_outlives_its_client() {
 
 /// A reopen that fails gives the name back to the old channel, or frees it if that has ended meanwhile.
 pub(crate) async fn a_failed_reopen_leaves_no_name_behind() {
-    let client = Arc::new(Registry::new(Arc::new(ClientContext)));
+    let client = Arc::new(Registry::new(Arc::new(ClientContext), |_, _, _| {}));
     let old = channel("a", &Arc::default());
     let reservation = client.reserve("a", None).expect("the name is free");
     assert!(reservation.fill(&old));
