@@ -6,8 +6,10 @@ use std::time::Duration;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, Recovery, UncommittedRows};
 use tokio::time::sleep;
+use tracing::Level;
 
 use crate::support::{World, cause, row, rows};
+use crate::trace::Trace;
 
 fn must_reopen() -> Fault {
     Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned())
@@ -210,4 +212,26 @@ async fn rows_that_are_being_compressed_are_handed_back() {
         assert_eq!(client.memory_in_use(), 0);
         drop(channel);
     }
+}
+
+/// Nobody can take the rows any more, so a warning says how many they are.
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_dropped_with_the_handle_are_warned_of() {
+    let trace = Trace::of(Level::WARN);
+    let world = World::new();
+    let builder = world.builder().recovery(Recovery::Surface);
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_untracked_channel("c").await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(must_reopen().on(Endpoint::Append));
+    channel.append_rows(rows(0..3)).await.unwrap();
+    channel.invalidated().await;
+    channel.reopen().await.unwrap();
+    drop(channel);
+    let text = trace.text();
+    let about = text.lines().find(|line| line.contains("no call has taken"));
+    assert!(about.is_some_and(|line| line.contains("rows=3")), "{text}");
+    assert_eq!(client.memory_in_use(), 0);
 }

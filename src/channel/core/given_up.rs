@@ -1,6 +1,7 @@
 //! The rows that an untracked channel gives up, until the caller takes them.
 
 use bytes::{Bytes, BytesMut};
+use tracing::warn;
 
 use super::Core;
 use super::batch::{Batch, RawBatch, SealedBatch};
@@ -87,7 +88,15 @@ impl Core {
     /// The handle was dropped, so nobody takes rows that are given up.
     pub(crate) fn abandon_rows(&mut self) {
         self.is_abandoned = true;
+        let rows: u64 = self.take_given_up().iter().map(|(_, kept)| kept.rows).sum();
         self.given_up = GivenUp::default();
+        if rows > 0 {
+            warn!(
+                channel = self.name,
+                rows,
+                "the channel was dropped with rows that it had given up and that no call has taken: take_uncommitted_rows and close return them"
+            );
+        }
     }
 
     /// The driver has stopped and compresses nothing more.
