@@ -463,7 +463,22 @@ mutant "take a refusal of the account host for one of the rows" src/api/failure.
 DIFF
 
 mutant "end at once what the account host refuses" src/channel/core/retry_decision.rs <<'DIFF'
--        Failure::AccountRefused(_) if !failure.is_about_credentials() => retry(None, false, false),
+-        Failure::AccountRefused(_) if !failure.is_about_credentials() => retry(false, false),
+DIFF
+
+mutant "give all slots to one pipe" src/context/slots.rs <<'DIFF'
+-            if free == 0 || (!is_alone && pipe.taken >= free) {
++            if free == 0 || (is_alone && pipe.taken >= free) {
+DIFF
+
+mutant "let a panic of the transport end the channel's task" src/api/session.rs <<'DIFF'
+-        let result = task::caught(self.try_call(call, attempt, read)).await;
++        let result = Some(self.try_call(call, attempt, read).await);
+DIFF
+
+mutant "send as many bytes again after timeouts" src/context/uploads.rs <<'DIFF'
+-        self.bytes == 0 || self.window.is_none_or(|window| after <= window)
++        self.bytes == 0 || self.window.is_none_or(|window| after <= window * 1_000)
 DIFF
 
 mutant "hand back at once what the account host refuses" src/elastic/responses.rs <<'DIFF'

@@ -34,11 +34,8 @@ pub(crate) enum Failure {
     NotSent(Error),
     /// The server may have acted on the request.
     Ambiguous(Error),
-    /// 429: the server did not act on the request. It may be sent again, after the delay that the server asked for.
-    Throttled {
-        after: Option<Duration>,
-        error: Error,
-    },
+    /// 429: the server did not act on the request. It may be sent again.
+    Throttled(Error),
     /// The account host refused to name the ingest host or to exchange the credential, so the request was not sent.
     AccountRefused(Error),
     /// The server refused the request.
@@ -55,7 +52,7 @@ impl Failure {
             Self::NotSent(error)
             | Self::Ambiguous(error)
             | Self::AccountRefused(error)
-            | Self::Throttled { error, .. }
+            | Self::Throttled(error)
             | Self::Answered { error, .. } => error,
         }
     }
@@ -65,17 +62,14 @@ impl Failure {
             Self::NotSent(error)
             | Self::Ambiguous(error)
             | Self::AccountRefused(error)
-            | Self::Throttled { error, .. }
+            | Self::Throttled(error)
             | Self::Answered { error, .. } => error,
         }
     }
 
-    /// The delay that the server asks for.
+    /// The delay that the server asks for, with a 429 or a 503 (RFC 9110, 10.2.3).
     pub(crate) fn asked_delay(&self) -> Option<Duration> {
-        match self {
-            Self::Throttled { after, .. } => *after,
-            _ => None,
-        }
+        self.error().retry_after()
     }
 
     /// The server's error code.
@@ -150,7 +144,7 @@ impl Failure {
             Self::NotSent(error)
             | Self::Ambiguous(error)
             | Self::AccountRefused(error)
-            | Self::Throttled { error, .. }
+            | Self::Throttled(error)
             | Self::Answered { error, .. } => *error = edit(error.clone()),
         }
         self
@@ -197,12 +191,11 @@ pub(super) enum Host {
 pub(super) fn answered(host: Host, what: &str, response: &Response, now: SystemTime) -> Failure {
     let status = response.status();
     let said = wire::server_error(response.body());
+    let after = retry_after(response.headers(), now);
+    let temporary = || describe(host, what, status, &said).with_retry_after(after);
     match status.as_u16() {
-        429 => Failure::Throttled {
-            after: retry_after(response.headers(), now),
-            error: describe(host, what, status, &said),
-        },
-        408 | 500.. => Failure::Ambiguous(describe(host, what, status, &said)),
+        429 => Failure::Throttled(temporary()),
+        408 | 500.. => Failure::Ambiguous(temporary()),
         // The service redirects nothing. An intermediary has answered in its place, and has not passed the request on.
         300..400 if host == Host::Ingest => Failure::NotSent(describe(host, what, status, &said)),
         _ => decided(host, what, status, said),

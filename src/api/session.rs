@@ -20,6 +20,7 @@ use crate::auth::cache::{Held, TokenCache};
 use crate::auth::flight::SingleFlight;
 use crate::base::metrics::Counters;
 use crate::base::retry::Backoff;
+use crate::base::task;
 use crate::base::time::TimeSource;
 use crate::http::{Response, Transport};
 use crate::types::error::{Error, ErrorKind};
@@ -139,7 +140,24 @@ impl Session {
     }
 
     /// Makes a call to the ingest host, with one new token if the first is refused, and reads a successful answer.
+    ///
+    /// A panic of the transport or the clock is an answer that was lost. If it ended the task of a channel, rows that are being compressed
+    /// could not be handed back.
     pub(super) async fn call<T>(
+        &self,
+        call: &Call,
+        attempt: Attempt,
+        read: impl FnOnce(&Response) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let result = task::caught(self.try_call(call, attempt, read)).await;
+        result.unwrap_or_else(|| {
+            let text = format!("{} failed: the transport or the clock panicked", call.what);
+            let failure = Failure::Ambiguous(Error::new(ErrorKind::Unreachable, text));
+            Err(failure.of(attempt.request_id))
+        })
+    }
+
+    async fn try_call<T>(
         &self,
         call: &Call,
         attempt: Attempt,

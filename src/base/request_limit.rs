@@ -1,7 +1,7 @@
 //! The largest request that the server takes, as the channels of a client have learned it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,8 +15,14 @@ const RAISED_AFTER: Duration = Duration::from_secs(600);
 
 /// In compressed bytes. A proxy or server answers 413 for reasons that no open of a channel changes, so the limit lives as long as
 /// the client: a channel that learned its own would meet the same refusals after every open.
+///
+/// On an uplink that is too slow for two requests at once, timeouts lower the limit of their pipe alone: they may have other causes,
+/// which other pipes do not share.
 #[derive(Debug, Clone)]
-pub(crate) struct RequestLimit(Arc<Learned>);
+pub(crate) struct RequestLimit {
+    refused: Arc<Learned>,
+    timed_out: Arc<Learned>,
+}
 
 #[derive(Debug)]
 struct Learned {
@@ -28,54 +34,83 @@ struct Learned {
 
 impl RequestLimit {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Learned {
-            limit: AtomicUsize::new(bytes),
-            most: bytes,
-            raised_at: Mutex::default(),
-        }))
+        Self {
+            refused: Arc::new(Learned::new(bytes)),
+            timed_out: Arc::new(Learned::new(bytes)),
+        }
+    }
+
+    /// The limit of another pipe of the client.
+    pub(crate) fn for_pipe(&self) -> Self {
+        Self {
+            refused: Arc::clone(&self.refused),
+            timed_out: Arc::new(Learned::new(self.timed_out.most)),
+        }
     }
 
     /// The limit as it is known now. Other channels lower it at any time.
     pub(crate) fn get(&self) -> usize {
-        let Learned { limit, most, .. } = &*self.0;
-        let known = limit.load(Ordering::Relaxed);
-        if known == *most {
-            return known;
-        }
-        let now = Instant::now();
-        let mut at = self.raised_at();
-        if at.is_some_and(|at| at <= now) {
-            *at = Some(now + RAISED_AFTER);
-            let raised = known.saturating_mul(2).min(*most);
-            debug!(bytes = raised, "larger requests are tried again");
-            limit.store(raised, Ordering::Relaxed);
-            return raised;
-        }
-        known
+        self.refused.get().min(self.timed_out.get())
     }
 
     /// The server refused a request of `bytes` as too large.
-    ///
-    /// The refused size is halved and not the limit, because several requests of one size may be refused at the same time.
     pub(crate) fn refused(&self, bytes: usize) {
-        let Learned { limit, most, .. } = &*self.0;
-        let half = (bytes / 2).max(FLOOR.min(*most));
-        let mut at = self.raised_at();
-        let is_first = at.replace(Instant::now() + RAISED_AFTER).is_none();
-        let is_lower = limit.fetch_min(half, Ordering::Relaxed) > half;
-        if is_lower && is_first {
+        if let Some(half) = self.refused.lower(bytes) {
             warn!(
                 "the server refuses {bytes} bytes in one request; the client sends at most {half} from now on, and tries larger requests every {RAISED_AFTER:?}"
             );
         }
     }
 
-    fn raised_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    /// A request of `bytes` was not answered in time, although hardly any other was under way.
+    pub(crate) fn timed_out(&self, bytes: usize) {
+        if let Some(half) = self.timed_out.lower(bytes) {
+            warn!(
+                "the server does not answer requests of {bytes} bytes in time; new requests have at most {half}, and larger ones are tried every {RAISED_AFTER:?}"
+            );
+        }
+    }
+}
+
+impl Learned {
+    fn new(bytes: usize) -> Self {
+        Self {
+            limit: AtomicUsize::new(bytes),
+            most: bytes,
+            raised_at: Mutex::default(),
+        }
+    }
+
+    fn get(&self) -> usize {
+        let known = self.limit.load(Ordering::Relaxed);
+        if known == self.most {
+            return known;
+        }
+        let now = Instant::now();
+        let mut at = self.raised_at();
+        if at.is_some_and(|at| at <= now) {
+            *at = Some(now + RAISED_AFTER);
+            let raised = known.saturating_mul(2).min(self.most);
+            debug!(bytes = raised, "larger requests are tried again");
+            self.limit.store(raised, Ordering::Relaxed);
+            return raised;
+        }
+        known
+    }
+
+    /// Halves the size that failed, and not the limit, because several requests of one size may fail at the same time. Returns the new
+    /// limit when it is lowered for the first time.
+    fn lower(&self, bytes: usize) -> Option<usize> {
+        let half = (bytes / 2).max(FLOOR.min(self.most));
+        let mut at = self.raised_at();
+        let is_first = at.replace(Instant::now() + RAISED_AFTER).is_none();
+        let is_lower = self.limit.fetch_min(half, Ordering::Relaxed) > half;
+        (is_lower && is_first).then_some(half)
+    }
+
+    fn raised_at(&self) -> MutexGuard<'_, Option<Instant>> {
         // A plain value, written in one step.
-        self.0
-            .raised_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        (self.raised_at.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,5 +148,17 @@ mod tests {
         assert_eq!(limit.get(), 600_000);
         advance(RAISED_AFTER).await;
         assert_eq!(limit.get(), 1_000_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timeouts_lower_the_limit_of_their_pipe_and_refusals_that_of_all() {
+        let limit = RequestLimit::new(1_000_000);
+        let other = limit.for_pipe();
+        limit.timed_out(1_000_000);
+        assert_eq!((limit.get(), other.get()), (500_000, 1_000_000));
+        other.refused(200_000);
+        assert_eq!((limit.get(), other.get()), (100_000, 100_000));
+        advance(RAISED_AFTER).await;
+        assert_eq!((limit.get(), other.get()), (200_000, 200_000));
     }
 }

@@ -1,6 +1,9 @@
-//! Waiting for an optional task, or for an optional instant.
+//! Waiting for an optional task, for an optional instant, and for a future that may panic.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use tokio::time::{Instant, sleep_until};
 
@@ -25,4 +28,14 @@ pub(crate) async fn reached(until: Option<Instant>) {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,
     }
+}
+
+/// The output of `future`, or `None` if it panics. The future must leave nothing half done that others see.
+pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }

@@ -38,7 +38,7 @@ impl Drop for Driving {
             if !core.is_ended() {
                 let error = Error::new(
                     ErrorKind::ClientClosed,
-                    "the channel's task was stopped: its runtime shut down, or the transport panicked; reopen the channel",
+                    "the channel's task was stopped: its runtime shut down; reopen the channel",
                 );
                 core.end(now, error, false);
             }
@@ -116,21 +116,23 @@ fn send(
     request: AppendRequest,
 ) -> Task<Result<AppendAnswer, Failure>> {
     Box::pin(async move {
-        let _permit = context.append_permit().await;
         let Attempt {
             request_id,
             retry_count,
         } = request.attempt;
         let (end, bytes) = (&request.end, request.body.len());
-        debug!(
-            request = %request_id,
-            retry = retry_count,
-            bytes,
-            uncompressed = request.uncompressed_len,
-            through = ?end,
-            "sent"
-        );
-        let answer = context.api.append_rows(&shared.name, &request).await;
+        let send = async {
+            debug!(
+                request = %request_id,
+                retry = retry_count,
+                bytes,
+                uncompressed = request.uncompressed_len,
+                through = ?end,
+                "sent"
+            );
+            context.api.append_rows(&shared.name, &request).await
+        };
+        let answer = context.append(bytes, send).await;
         match &answer {
             Ok(_) => debug!(request = %request_id, through = ?end, "accepted"),
             Err(failure) => {

@@ -231,10 +231,9 @@ pub(super) async fn request(
     loop {
         // Retrying an open is harmless: the second one takes over from the first.
         let open = |attempt| async move {
-            let _permit = context.open_permit().await;
             let api = &context.api;
-            api.open_channel(name, offset_token, fail_on_uncommitted, attempt)
-                .await
+            let open = api.open_channel(name, offset_token, fail_on_uncommitted, attempt);
+            context.open(open).await
         };
         let failure = match context.retrying_as(retries, open).await {
             Ok(answer) => {

@@ -92,7 +92,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The deadline of a single network call. Default 60 seconds.
+    /// The deadline of a single network call. Default 60 seconds. One request of rows, of up to
+    /// [`max_request_bytes`](Self::max_request_bytes), has to pass the uplink in this time.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.options.attempt_timeout = timeout;
         self

@@ -3,22 +3,28 @@
 
 pub(crate) mod retries;
 mod row_checks;
+mod slots;
+mod uploads;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::warn;
 use uuid::Uuid;
 
 use self::row_checks::RowChecks;
+use self::slots::Slots;
+use self::uploads::Narrowed;
 use crate::api::Api;
+use crate::api::failure::Failure;
 use crate::base::budget::Budget;
 use crate::base::buffers::Buffers;
 use crate::base::options::Options;
 use crate::base::request_limit::RequestLimit;
 use crate::base::time::TimeSource;
 use crate::compress::Compressors;
-use crate::types::error::Result;
+use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::pipe::PipePath;
 
 /// The limits of concurrent opens and appends. Each uses a connection, and memory for it on both sides.
@@ -39,8 +45,8 @@ pub(crate) struct ClientContext {
     pub(crate) time: Arc<dyn TimeSource>,
     rng: Arc<Mutex<fastrand::Rng>>,
     pub(crate) buffers: Arc<Buffers>,
-    opens: Arc<Semaphore>,
-    appends: Arc<Semaphore>,
+    opens: Slots,
+    appends: Slots,
     pub(crate) compressors: Arc<Compressors>,
     /// The runtime in which the client was built, for tasks that are spawned from outside a runtime.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -72,8 +78,8 @@ impl ClientContext {
             time,
             rng: Arc::new(Mutex::new(rng)),
             buffers,
-            opens: Arc::new(Semaphore::new(OPENS)),
-            appends: Arc::new(Semaphore::new(APPENDS)),
+            opens: Slots::new(OPENS),
+            appends: Slots::new(APPENDS),
             compressors,
             runtime: tokio::runtime::Handle::current(),
         }
@@ -88,12 +94,12 @@ impl ClientContext {
             pipe,
             has_seen_pipe: AtomicBool::new(false),
             budget: Arc::clone(&self.budget),
-            request_limit: self.request_limit.clone(),
+            request_limit: self.request_limit.for_pipe(),
             time: Arc::clone(&self.time),
             rng: Arc::clone(&self.rng),
             buffers: Arc::clone(&self.buffers),
-            opens: Arc::clone(&self.opens),
-            appends: Arc::clone(&self.appends),
+            opens: self.opens.for_pipe(),
+            appends: self.appends.for_pipe(),
             compressors: Arc::clone(&self.compressors),
             runtime: self.runtime.clone(),
         }
@@ -113,15 +119,42 @@ impl ClientContext {
         self.has_seen_pipe.load(Ordering::Relaxed)
     }
 
-    /// Waits for a permit to open a channel, which is returned when it is dropped.
-    pub(crate) async fn open_permit(&self) -> Option<SemaphorePermit<'_>> {
-        // The semaphore is never closed, so this is always `Some`.
-        self.opens.acquire().await.ok()
+    /// Opens a channel when there is a slot for it.
+    pub(crate) async fn open<T>(
+        &self,
+        open: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let patience = self.options.attempt_timeout;
+        let slot = self.opens.take(0, patience).await;
+        let _slot = slot.ok_or_else(|| no_slot("opening a channel", patience))?;
+        open.await
     }
 
-    /// Waits for a permit to send an append.
-    pub(crate) async fn append_permit(&self) -> Option<SemaphorePermit<'_>> {
-        self.appends.acquire().await.ok()
+    /// Sends an append of `bytes` when there is a slot for it, and learns from timeouts how many bytes may be under way.
+    pub(crate) async fn append<T>(
+        &self,
+        bytes: usize,
+        append: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let timeout = self.options.attempt_timeout;
+        let slot = self.appends.take(bytes, timeout).await;
+        let slot = slot.ok_or_else(|| no_slot("an append", timeout))?;
+        let answer = append.await;
+        match &answer {
+            Err(Failure::Ambiguous(error)) if error.kind() == ErrorKind::Timeout => {
+                match slot.timed_out() {
+                    Narrowed::No => {}
+                    Narrowed::To(window) => warn!(
+                        pipe = %self.pipe,
+                        "appends have no answer within {timeout:?}: at most {window} bytes, or one append, are under way at once until they are answered sooner"
+                    ),
+                    Narrowed::Alone => self.request_limit.timed_out(bytes),
+                }
+            }
+            Err(Failure::NotSent(_) | Failure::AccountRefused(_)) => {}
+            Ok(_) | Err(_) => slot.answered(timeout),
+        }
+        answer
     }
 
     pub(crate) fn request_id(&self) -> Uuid {
@@ -136,4 +169,12 @@ impl ClientContext {
             .unwrap_or_else(PoisonError::into_inner)
             .f64()
     }
+}
+
+/// No request was sent, because those of the pipe that are under way are not answered.
+fn no_slot(what: &str, patience: Duration) -> Failure {
+    let text = format!(
+        "{what} was not sent: the requests of this pipe that are under way have no answer for {patience:?}"
+    );
+    Failure::NotSent(Error::new(ErrorKind::Timeout, text))
 }

@@ -52,7 +52,7 @@ impl Retries<'_> {
         let is_long = matches!(self, Self::For { .. });
         match failure {
             Failure::NotSent(error) => error.is_retryable() || (is_long && failure.is_of_proxy()),
-            Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
+            Failure::Ambiguous(_) | Failure::Throttled(_) => true,
             Failure::AccountRefused(_) => is_long && !failure.is_about_credentials(),
             Failure::Answered { code, .. } => {
                 let is_transient =

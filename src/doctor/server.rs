@@ -294,7 +294,7 @@ async fn drop_probe(report: &mut Report, api: &Api, name: &str) {
 
 fn refused(report: &mut Report, check: Check, failure: &Failure, remedy: Option<String>) {
     match (failure, remedy) {
-        (Failure::Throttled { .. }, _) => {
+        (Failure::Throttled(_), _) => {
             let remedy = "wait a minute and run this again; if it fails again, find out which other programs use this account";
             report.fail_with(check, failure.error(), remedy);
         }

@@ -129,8 +129,7 @@ impl Rig {
 }
 
 fn throttled(after: Option<Duration>) -> Failure {
-    let error = Error::new(ErrorKind::Throttled, "slow down");
-    Failure::Throttled { after, error }
+    Failure::Throttled(Error::new(ErrorKind::Throttled, "slow down").with_retry_after(after))
 }
 
 fn unanswered() -> Failure {

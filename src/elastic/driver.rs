@@ -44,7 +44,7 @@ impl<T> Drop for Driving<T> {
             if !core.stopped {
                 core.stop(&Error::new(
                     ErrorKind::ClientClosed,
-                    "the channel's task was stopped: its runtime shut down, or the transport panicked; build a new client",
+                    "the channel's task was stopped: its runtime shut down; build a new client",
                 ));
             }
         });
@@ -107,14 +107,18 @@ fn send(context: Arc<ClientContext>, request: ElasticRequest) -> Task<Answer> {
             request_id,
             retry_count,
         } = request.attempt;
-        debug!(
-            request = %request_id,
-            retry = retry_count,
-            bytes = request.body.len(),
-            uncompressed = request.uncompressed_len,
-            "sent"
-        );
-        let answer = context.api.append_elastic(&request).await;
+        let bytes = request.body.len();
+        let send = async {
+            debug!(
+                request = %request_id,
+                retry = retry_count,
+                bytes,
+                uncompressed = request.uncompressed_len,
+                "sent"
+            );
+            context.api.append_elastic(&request).await
+        };
+        let answer = context.append(bytes, send).await;
         match &answer {
             Ok(()) => debug!(request = %request_id, "accepted"),
             Err(failure) => {

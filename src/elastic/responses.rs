@@ -40,9 +40,13 @@ struct RetryTerms {
 
 /// Decides about a failed append. `may_retry_refusal`: the retries for temporary refusals are not used up.
 fn retry_decision(failure: &Failure, may_retry_refusal: bool) -> RetryDecision {
+    let terms = RetryTerms {
+        after: failure.asked_delay(),
+        ..RetryTerms::default()
+    };
     let refused = RetryDecision::Retry(RetryTerms {
         refused: true,
-        ..RetryTerms::default()
+        ..terms
     });
     match failure {
         // A proxy that refuses, or answers in place of the account host, says nothing about the host or the credential.
@@ -51,23 +55,22 @@ fn retry_decision(failure: &Failure, may_retry_refusal: bool) -> RetryDecision {
                 || error.kind() == ErrorKind::Protocol
                 || failure.is_of_proxy() =>
         {
-            RetryDecision::Retry(RetryTerms::default())
+            RetryDecision::Retry(terms)
         }
         // A refusal by the account host for any reason but the credential says nothing about the rows.
         Failure::AccountRefused(_) if !failure.is_about_credentials() => {
-            RetryDecision::Retry(RetryTerms::default())
+            RetryDecision::Retry(terms)
         }
         Failure::AccountRefused(_) if may_retry_refusal => refused,
         // Retrying cannot help: the credential or the account name is unusable.
         Failure::NotSent(_) | Failure::AccountRefused(_) => RetryDecision::GiveUp,
         Failure::Ambiguous(_) => RetryDecision::Retry(RetryTerms {
             ambiguous: true,
-            ..RetryTerms::default()
+            ..terms
         }),
-        Failure::Throttled { after, .. } => RetryDecision::Retry(RetryTerms {
-            after: *after,
+        Failure::Throttled(_) => RetryDecision::Retry(RetryTerms {
             throttled: true,
-            ..RetryTerms::default()
+            ..terms
         }),
         Failure::Answered { status, code, .. } => match (*status, code) {
             (413, _) => RetryDecision::Split,
@@ -258,10 +261,15 @@ mod tests {
                 RetryDecision::Retry(RetryTerms { ambiguous, ..terms }),
             ),
             (
-                Failure::Throttled {
+                Failure::Ambiguous(error(ErrorKind::Server).with_retry_after(second)),
+                RetryDecision::Retry(RetryTerms {
                     after: second,
-                    error: error(ErrorKind::Throttled),
-                },
+                    ambiguous,
+                    ..terms
+                }),
+            ),
+            (
+                Failure::Throttled(error(ErrorKind::Throttled).with_retry_after(second)),
                 RetryDecision::Retry(RetryTerms {
                     after: second,
                     throttled,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::close_report::CloseReport;
 use super::job_report::JobReport;
@@ -187,6 +188,8 @@ struct Inner {
     request_id: Option<String>,
     committed_token: Option<OffsetToken>,
     retryable: bool,
+    /// The delay that the server asks for.
+    retry_after: Option<Duration>,
     ambiguous: bool,
     rejects: Option<RejectWindow>,
     report: Option<Arc<CloseReport>>,
@@ -215,6 +218,7 @@ impl Error {
             request_id: None,
             committed_token: None,
             retryable,
+            retry_after: None,
             ambiguous: false,
             rejects: None,
             report: None,
@@ -235,6 +239,7 @@ impl Error {
                 request_id: old.request_id.clone(),
                 committed_token: old.committed_token.clone(),
                 retryable: old.retryable,
+                retry_after: old.retry_after,
                 ambiguous: old.ambiguous,
                 rejects: old.rejects.clone(),
                 report: old.report.clone(),
@@ -275,6 +280,10 @@ impl Error {
 
     pub(crate) fn with_retryable(self, retryable: bool) -> Self {
         self.edit(|e| e.retryable = retryable)
+    }
+
+    pub(crate) fn with_retry_after(self, delay: Option<Duration>) -> Self {
+        self.edit(|e| e.retry_after = delay)
     }
 
     pub(crate) fn with_ambiguous(self, ambiguous: bool) -> Self {
@@ -340,6 +349,11 @@ impl Error {
     /// Whether the same call may succeed later, without any other change.
     pub fn is_retryable(&self) -> bool {
         self.0.retryable
+    }
+
+    /// The delay that the server asks for.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// Whether rows of the failed call may be in the table nevertheless. Check the committed token before you send them again.

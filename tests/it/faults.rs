@@ -1,14 +1,18 @@
 //! Faults and their effect on rows: ambiguity, fencing, rejects, stalls, ends. Paused clock throughout.
 
 use std::future::IntoFuture;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use serde_json::json;
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Recovery, ingest};
 use tokio::time::Instant;
 
 use crate::ingest_source::Shelf;
-use crate::support::{World, cause, row, rows};
+use crate::support::{World, answer, cause, row, rows};
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_not_sent_or_lost_is_sent_again() {
@@ -376,6 +380,32 @@ async fn a_throttled_request_waits_as_long_as_the_server_asks() {
     assert_eq!(tries, expected);
     receipt.committed().await.unwrap();
     assert_eq!(world.landed(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_503_with_a_delay_is_repeated_after_it() {
+    for path in ["/rows", ":bulk-channel-status"] {
+        let world = World::new();
+        let refusals = AtomicUsize::new(3);
+        let builder = world.intercepted(move |request| {
+            if !request.uri().path().ends_with(path) {
+                return None;
+            }
+            let left = refusals.load(Ordering::Relaxed).checked_sub(1)?;
+            refusals.store(left, Ordering::Relaxed);
+            let mut away = answer(503, &json!({}));
+            away.headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("20"));
+            Some(away)
+        });
+        let client = builder.build().await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let start = Instant::now();
+        let receipt = channel.append_row(&row(0), 0).await.unwrap();
+        receipt.committed().await.unwrap();
+        let waited = Duration::from_secs(60)..Duration::from_secs(64);
+        assert!(waited.contains(&start.elapsed()), "{:?}", start.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

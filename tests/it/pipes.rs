@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, PipePath};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, PipePath};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{World, noisy, row};
+use crate::support::{World, cause, noisy, row};
 
 fn tickets() -> PipePath {
     "db.public.tickets-streaming".parse().unwrap()
@@ -125,4 +126,73 @@ async fn a_client_of_another_pipe_outlives_the_first() {
     receipt.committed().await.unwrap();
     channel.close().await.unwrap();
     client.abort();
+}
+
+/// More channels than there are slots for requests, none of which is answered.
+const HANGING: u32 = 300;
+
+#[tokio::test(start_paused = true)]
+async fn appends_that_hang_leave_slots_to_the_other_pipe() {
+    let world = World::new();
+    let rides_client = world.client().await;
+    let tickets_client = rides_client.for_pipe(tickets());
+    let names = (0..HANGING).map(|n| format!("hangs-{n}"));
+    let opens = names
+        .clone()
+        .map(|name| rides_client.open_channel(name).into_future());
+    let mut hanging: Vec<_> = join_all(opens)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let mut tickets = tickets_client.open_channel("c").await.unwrap();
+    for name in names {
+        let hang = Fault::Hang.on(Endpoint::Append).channel(name);
+        world.emulator.faults().push(hang.always());
+    }
+    let mut lost = Vec::new();
+    for channel in &mut hanging {
+        lost.push(channel.append_row(&row(0), 0).await.unwrap());
+    }
+    let start = Instant::now();
+    for n in 0..100 {
+        let receipt = tickets.append_row(&row(n), n).await.unwrap();
+        receipt.committed().await.unwrap();
+        sleep(Duration::from_secs(2)).await;
+    }
+    let longest = Duration::from_secs(100 * 7);
+    assert!(start.elapsed() < longest, "{:?}", start.elapsed());
+    // Each of them has its time for retries and one more attempt, however many wait for a slot.
+    for receipt in &lost {
+        let error = receipt.committed().await.unwrap_err();
+        assert_eq!(cause(&error), InvalidationCause::Unreachable);
+    }
+    let longest = Duration::from_secs(600 + 3 * 60);
+    assert!(start.elapsed() < longest, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn opens_that_hang_leave_slots_to_the_other_pipe() {
+    let world = World::new();
+    let rides_client = world.client().await;
+    let tickets_client = rides_client.for_pipe(tickets());
+    let names = (0..HANGING).map(|n| format!("hangs-{n}"));
+    for name in names.clone() {
+        let hang = Fault::Hang.on(Endpoint::Open).channel(name);
+        world.emulator.faults().push(hang.always());
+    }
+    let start = Instant::now();
+    let opens = names.map(|name| rides_client.open_channel(name).into_future());
+    let hanging = tokio::spawn(join_all(opens));
+    sleep(Duration::from_secs(1)).await;
+    for n in 0..20 {
+        let opened = Instant::now();
+        tickets_client.open_channel(format!("c{n}")).await.unwrap();
+        assert!(opened.elapsed() < Duration::from_secs(1));
+    }
+    for error in hanging.await.unwrap() {
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Timeout);
+    }
+    let longest = Duration::from_secs(60 + 3 * 60);
+    assert!(start.elapsed() <= longest, "{:?}", start.elapsed());
 }

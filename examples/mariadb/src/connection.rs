@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -85,6 +86,14 @@ impl Database {
     /// The name of the database.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether the address is that of loopback.
+    pub(crate) fn is_on_this_machine(&self) -> bool {
+        let host = self.opts.ip_or_hostname();
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        let address = address.parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     pub(crate) fn opts(&self) -> Opts {
@@ -190,6 +199,20 @@ mod tests {
     fn an_address_is_shown_without_its_password() {
         let database = Database::new("mysql://cdc:secret@db.example.com:3307/shop", None, None);
         assert_eq!(database.unwrap().to_string(), "shop on db.example.com:3307");
+    }
+
+    #[test]
+    fn only_loopback_is_on_this_machine() {
+        for (host, is_here) in [
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("[::1]", true),
+            ("10.0.0.7", false),
+            ("localhost.example.com", false),
+        ] {
+            let database = Database::new(&format!("mysql://cdc@{host}:3306/shop"), None, None);
+            assert_eq!(database.unwrap().is_on_this_machine(), is_here, "{host}");
+        }
     }
 
     #[test]

@@ -127,11 +127,18 @@ async fn load(args: LoadArgs) -> Result<bool> {
 }
 
 fn database(args: &SourceArgs) -> Result<Database> {
-    Database::new(
+    let database = Database::new(
         &args.source,
         args.password_file.as_deref(),
         args.ca.as_deref(),
-    )
+    )?;
+    if args.ca.is_none() && !database.is_on_this_machine() {
+        tracing::warn!(
+            %database,
+            "the connection is not encrypted: password and rows can be read on the way; give the database's certificates with --ca"
+        );
+    }
+    Ok(database)
 }
 
 fn create_parent(file: &Path) -> Result<()> {

@@ -61,6 +61,8 @@ class Emulator:
         authority = folder / "profile.ca.pem"
         command = [program(), "--tls", "--listen", "127.0.0.1:0", "--write-profile", self.profile, *arguments]
         self._token = secrets.token_urlsafe()
+        # The admin interface, which changes tables, is closed to other users of this machine.
+        self._admin_token = secrets.token_urlsafe()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SNOWPIPE_EMULATOR_")}
         try:
             with self._log.open("wb") as log:
@@ -69,7 +71,11 @@ class Emulator:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env={**inherited, "SNOWPIPE_EMULATOR_ACCESS_TOKEN": self._token},
+                    env={
+                        **inherited,
+                        "SNOWPIPE_EMULATOR_ACCESS_TOKEN": self._token,
+                        "SNOWPIPE_EMULATOR_ADMIN_TOKEN": self._admin_token,
+                    },
                 )
         except OSError as why:
             self._directory.cleanup()
@@ -187,6 +193,8 @@ class Emulator:
     ) -> Any:
         request = urllib.request.Request(self.url + path, method=method, headers=headers or {})
         request.add_header("Accept", "application/json")
+        if path.startswith("/_emulator/"):
+            request.add_header("Authorization", f"Bearer {self._admin_token}")
         if body is not None:
             request.add_header("Content-Type", "application/json")
             request.data = json.dumps(body).encode()

@@ -85,7 +85,7 @@ async fn an_unanswered_call_ends_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_carries_the_delay_the_server_asks_for() {
+async fn a_429_and_a_503_carry_the_delay_the_server_asks_for() {
     let body = r#"{"code":"390701","message":"Request rate exceeds max. Try later."}"#;
     for (header, expected) in [
         (None, None),
@@ -101,15 +101,19 @@ async fn a_429_carries_the_delay_the_server_asks_for() {
             .map(|value| ("retry-after", value))
             .into_iter()
             .collect();
+        let delay = expected.map(Duration::from_secs);
         match append_failure(answer_with(429, &headers, body)).await {
-            Failure::Throttled { after, error } => {
-                assert_eq!(after, expected.map(Duration::from_secs), "{header:?}");
+            Failure::Throttled(error) => {
+                assert_eq!(error.retry_after(), delay, "{header:?}");
                 assert_eq!(error.kind(), ErrorKind::Throttled);
                 assert_eq!(error.code(), Some("390701"));
                 assert!(error.is_retryable() && !error.is_ambiguous());
             }
             other => panic!("{other:?}"),
         }
+        let failure = append_failure(answer_with(503, &headers, "")).await;
+        assert!(matches!(failure, Failure::Ambiguous(_)), "{failure:?}");
+        assert_eq!(failure.asked_delay(), delay, "{header:?}");
     }
 }
 
@@ -357,7 +361,7 @@ async fn a_throttled_login_step_keeps_the_servers_delay() {
     let rig = Rig::new([host(), answer_with(429, &[("retry-after", "9")], "")]);
     let failure = rig.append().await.unwrap_err();
     assert!(
-        matches!(failure, Failure::Throttled { after: Some(after), .. } if after == Duration::from_secs(9)),
+        matches!(&failure, Failure::Throttled(error) if error.retry_after() == Some(Duration::from_secs(9))),
         "{failure:?}"
     );
 }

@@ -126,7 +126,7 @@ async fn statuses_and_a_throttled_call() {
     assert!(!found["broken"].is_healthy());
     let failure = api.channel_statuses(&names, FIRST).await.unwrap_err();
     assert!(
-        matches!(failure, Failure::Throttled { after: Some(after), .. } if after == Duration::from_secs(2)),
+        matches!(&failure, Failure::Throttled(error) if error.retry_after() == Some(Duration::from_secs(2))),
         "{failure:?}"
     );
 }

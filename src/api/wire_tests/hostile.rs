@@ -117,9 +117,9 @@ proptest! {
         let Ok(value) = http::HeaderValue::from_bytes(&value) else { return Ok(()) };
         let answer = http::Response::builder().status(429).header("retry-after", value);
         let answer = answer.body(bytes::Bytes::new()).unwrap();
-        let Failure::Throttled { after, .. } = answered(Host::Ingest, "x", &answer, SystemTime::UNIX_EPOCH) else {
+        let failure @ Failure::Throttled(_) = answered(Host::Ingest, "x", &answer, SystemTime::UNIX_EPOCH) else {
             panic!("not throttled");
         };
-        prop_assert!(after.is_none_or(|delay| delay <= Duration::from_secs(3600)));
+        prop_assert!(failure.asked_delay().is_none_or(|delay| delay <= Duration::from_secs(3600)));
     }
 }

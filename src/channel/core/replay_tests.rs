@@ -53,8 +53,8 @@ fn replaying() -> Rig {
 }
 
 fn refuse(rig: &mut Rig, after: Option<Duration>) {
-    let error = Error::new(ErrorKind::Throttled, "no");
-    let failure = Failure::Throttled { after, error };
+    let error = Error::new(ErrorKind::Throttled, "no").with_retry_after(after);
+    let failure = Failure::Throttled(error);
     rig.core.on_response(rig.now, Err(failure), 0.5);
 }
 

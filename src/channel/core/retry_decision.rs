@@ -26,8 +26,8 @@ pub(super) enum RetryDecision {
 /// Decides about a failed append. `ambiguous`: an earlier attempt of the same request may have been applied.
 /// `may_retry_refusal`: the retries for temporary refusals are not used up.
 pub(super) fn of(failure: &Failure, ambiguous: bool, may_retry_refusal: bool) -> RetryDecision {
-    let retry = |after, ambiguous, refused| RetryDecision::Retry {
-        after,
+    let retry = |ambiguous, refused| RetryDecision::Retry {
+        after: failure.asked_delay(),
         ambiguous,
         refused,
     };
@@ -38,23 +38,23 @@ pub(super) fn of(failure: &Failure, ambiguous: bool, may_retry_refusal: bool) ->
                 || error.kind() == ErrorKind::Protocol
                 || failure.is_of_proxy() =>
         {
-            retry(None, false, false)
+            retry(false, false)
         }
         // A refusal by the account host for any reason but the credential says nothing about the rows.
-        Failure::AccountRefused(_) if !failure.is_about_credentials() => retry(None, false, false),
-        Failure::AccountRefused(_) if may_retry_refusal => retry(None, false, true),
+        Failure::AccountRefused(_) if !failure.is_about_credentials() => retry(false, false),
+        Failure::AccountRefused(_) if may_retry_refusal => retry(false, true),
         // Retrying cannot help: the credential or the account name is unusable.
         Failure::NotSent(_) | Failure::AccountRefused(_) => {
             RetryDecision::Invalid(InvalidationCause::Unauthorized)
         }
-        Failure::Ambiguous(_) => retry(None, true, false),
-        Failure::Throttled { after, .. } => retry(*after, false, false),
+        Failure::Ambiguous(_) => retry(true, false),
+        Failure::Throttled(_) => retry(false, false),
         Failure::Answered { status, code, .. } => match (*status, code.as_deref()) {
             // All of the rows may be in the table. If the batch were split, half of them could land twice.
             (413, _) if ambiguous => RetryDecision::Invalid(InvalidationCause::Ambiguous),
             (413, _) => RetryDecision::Split,
             // A misrouted request, or a credential that is being renewed: the channel itself may be healthy.
-            (404, None) | (401 | 403, _) if may_retry_refusal => retry(None, false, true),
+            (404, None) | (401 | 403, _) if may_retry_refusal => retry(false, true),
             (401 | 403, _) => RetryDecision::Invalid(InvalidationCause::Unauthorized),
             (_, Some(code)) => RetryDecision::Invalid(cause_of_code(code, *status, ambiguous)),
             (409, None) => RetryDecision::Invalid(superseded(ambiguous)),
@@ -143,10 +143,15 @@ mod tests {
                 },
             ),
             (
-                Failure::Throttled {
+                Failure::Ambiguous(error(ErrorKind::Server).with_retry_after(second)),
+                RetryDecision::Retry {
                     after: second,
-                    error: error(ErrorKind::Throttled),
+                    ambiguous: true,
+                    refused: false,
                 },
+            ),
+            (
+                Failure::Throttled(error(ErrorKind::Throttled).with_retry_after(second)),
                 RetryDecision::Retry {
                     after: second,
                     ambiguous: false,

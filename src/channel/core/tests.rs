@@ -235,10 +235,11 @@ impl Model {
                 .and_then(|_| Err(Failure::Ambiguous(error(ErrorKind::Server)))),
             Way::MustReopen => Err(refusal(400, Some("ERR_CHANNEL_MUST_BE_REOPENED"))),
             Way::NotSent => Err(Failure::NotSent(error(ErrorKind::Unreachable))),
-            Way::Throttled => Err(Failure::Throttled {
-                after: Some(Duration::from_secs(1)),
-                error: error(ErrorKind::Throttled),
-            }),
+            Way::Throttled => {
+                let second = Some(Duration::from_secs(1));
+                let error = error(ErrorKind::Throttled).with_retry_after(second);
+                Err(Failure::Throttled(error))
+            }
             // Only as often as the core retries it.
             Way::Misrouted => {
                 let refusals = self.core.flight.as_ref().map_or(REFUSALS, |f| f.refusals);

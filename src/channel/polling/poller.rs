@@ -95,7 +95,7 @@ async fn run(turn: &Turn, timer: &PollTimer, moved: &Notify, closing: &Closing) 
             match outcome {
                 Outcome::Answered => throttle.answered(),
                 Outcome::Missed => throttle.missed(asked),
-                Outcome::Throttled(after) => {
+                Outcome::Delayed(after) => {
                     throttle.throttled(
                         asked,
                         Instant::now(),
@@ -159,8 +159,8 @@ fn due(channels: Vec<Arc<Shared>>, estimator: LatencyEstimator, now: Instant) ->
 enum Outcome {
     Answered,
     Missed,
-    /// 429, with the delay that the server asks for.
-    Throttled(Duration),
+    /// The server asks for this delay.
+    Delayed(Duration),
     /// The call named more channels than the server accepts in one.
     TooMany,
 }
@@ -205,12 +205,9 @@ async fn ask(registry: &Registry, number: u64, channels: &[Arc<Shared>]) -> Outc
         Ok(Err(failure)) => {
             debug!(error = %failure.error(), "status call failed");
             missed(channels, failure.error());
-            match failure {
-                Failure::Throttled {
-                    after: Some(after), ..
-                } => Outcome::Throttled(after),
-                _ => Outcome::Missed,
-            }
+            failure
+                .asked_delay()
+                .map_or(Outcome::Missed, Outcome::Delayed)
         }
         Err(_) => {
             debug!("status call timed out");

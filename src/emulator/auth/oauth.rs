@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
@@ -158,7 +159,7 @@ impl OAuth {
         let client = self
             .clients
             .get(&id)
-            .filter(|client| client.secret == secret);
+            .filter(|client| is_same(&client.secret, &secret));
         let Some(client) = client else {
             return Err(Denial {
                 status: StatusCode::UNAUTHORIZED,
@@ -214,6 +215,11 @@ impl Denial {
             ..Self::new("server_error", "No token can be made.")
         }
     }
+}
+
+/// Compares in a time that says nothing about where the two differ.
+fn is_same(known: &str, given: &str) -> bool {
+    verify_slices_are_equal(known.as_bytes(), given.as_bytes()).is_ok()
 }
 
 /// Client and secret of HTTP Basic authentication.

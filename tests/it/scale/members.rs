@@ -96,6 +96,7 @@ fn carried(members: usize, partitions: usize) -> Carried {
     let service = Service::new(Network {
         delay: Duration::from_millis(50),
         throttles_every: None,
+        uplink: None,
     });
     let carried = runtime.block_on(stream(&service, members, partitions));
     println!(

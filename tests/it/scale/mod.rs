@@ -30,6 +30,8 @@ struct Setup {
     delay: Duration,
     /// Answers one out of this many appends with 429 although it is within the limits.
     throttles_every: Option<usize>,
+    /// Bytes a second of all uploads together.
+    uplink: Option<f64>,
     pacing: Pacing,
     /// The memory of the client.
     budget: usize,
@@ -43,6 +45,7 @@ impl Setup {
             channels,
             delay: Duration::from_millis(delay_ms),
             throttles_every: None,
+            uplink: None,
             pacing: Pacing::Named,
             budget: 128 << 20,
             lasts: Duration::from_secs(10),
@@ -72,6 +75,26 @@ struct Carried {
 }
 
 fn carried(setup: Setup) -> Carried {
+    let (service, half) = run(setup);
+    let carried = read_off(&service, setup, half);
+    println!(
+        "| {} | {} | {} | {:?} | {} | {:.1} | {:.1}–{:.1} | {:.1} | {} |",
+        setup.channels,
+        setup.delay.as_millis(),
+        setup.throttles_every.unwrap_or_default(),
+        setup.pacing,
+        setup.budget >> 20,
+        carried.all,
+        carried.slowest,
+        carried.fastest,
+        carried.requests,
+        carried.over_limit
+    );
+    carried
+}
+
+/// Returns the service and the middle of the time.
+fn run(setup: Setup) -> (Service, Instant) {
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -80,6 +103,7 @@ fn carried(setup: Setup) -> Carried {
     let service = Service::new(Network {
         delay: setup.delay,
         throttles_every: setup.throttles_every,
+        uplink: setup.uplink,
     });
     runtime.block_on(async {
         let client = client(&service, setup.budget, setup.pacing).await;
@@ -91,21 +115,9 @@ fn carried(setup: Setup) -> Carried {
         }
         let half = Instant::now() + setup.lasts / 2;
         tokio::time::sleep(setup.lasts).await;
-        let carried = read_off(&service, setup, half);
-        println!(
-            "| {} | {} | {} | {:?} | {} | {:.1} | {:.1}–{:.1} | {:.1} | {} |",
-            setup.channels,
-            setup.delay.as_millis(),
-            setup.throttles_every.unwrap_or_default(),
-            setup.pacing,
-            setup.budget >> 20,
-            carried.all,
-            carried.slowest,
-            carried.fastest,
-            carried.requests,
-            carried.over_limit
-        );
-        carried
+        let ended = producers.try_join_next();
+        assert!(ended.is_none(), "a channel has ended: {ended:?}");
+        (service, half)
     })
 }
 
@@ -203,6 +215,32 @@ fn a_429_costs_no_more_than_its_request_at_the_channels_pace() {
     // The lower bound: one request in ten is paced twice.
     assert!((17.0..20.1).contains(&carried.all), "{carried:?}");
     assert_eq!(carried.over_limit, 0);
+}
+
+/// All uploads share the bandwidth. If each of the sixteen channels kept one under way, none would be complete within a minute.
+#[test]
+fn a_slow_uplink_carries_fewer_uploads_at_once() {
+    for uplink in [30e3, 60e3] {
+        let setup = Setup {
+            uplink: Some(uplink),
+            lasts: Duration::from_secs(1_200),
+            ..Setup::new(16, 50).budget_mib(16)
+        };
+        let (service, half) = run(setup);
+        let seen = service.seen();
+        let all = seen.admitted.values().flatten();
+        let landed = |since| {
+            let of = all.clone().filter(|one| one.at >= since);
+            of.map(|one| one.bytes).sum::<f64>()
+        };
+        let start = half - setup.lasts / 2;
+        let ratio = landed(start) / service::bytes(seen.wire_bytes);
+        let used = landed(half) / ratio / (setup.lasts / 2).as_secs_f64() / uplink;
+        let channels = seen.admitted.len();
+        println!("{uplink} B/s: {used:.2} of the uplink in the second half, {channels} channels");
+        assert!(used > 0.8, "{used:.2} of {uplink} B/s");
+        assert_eq!(channels, setup.channels);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! admitted request.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Network {
     pub delay: Duration,
     /// Answers one out of this many appends with 429 although it is within the limits.
     pub throttles_every: Option<usize>,
+    /// Bytes a second of all uploads, which share them equally.
+    pub uplink: Option<f64>,
 }
 
 /// A request that was admitted.
@@ -57,6 +60,7 @@ pub struct Seen {
 #[derive(Debug, Clone)]
 pub struct Service {
     network: Network,
+    uploads: Arc<AtomicUsize>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -88,12 +92,28 @@ impl Service {
     pub fn new(network: Network) -> Self {
         Self {
             network,
+            uploads: Arc::default(),
             seen: Arc::default(),
         }
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the body has passed the uplink. A client that hangs up earlier has used bandwidth for nothing.
+    async fn upload(&self, request: &Request) {
+        const STEP: Duration = Duration::from_millis(100);
+        let Some(rate) = self.network.uplink else {
+            return;
+        };
+        let _upload = Upload::start(&self.uploads);
+        let mut left = bytes(request.body().len());
+        while left > 0.0 {
+            tokio::time::sleep(STEP).await;
+            let uploads = self.uploads.load(Ordering::Relaxed);
+            left -= rate * STEP.as_secs_f64() / bytes(uploads);
+        }
     }
 
     fn append(&self, request: &Request) -> Response {
@@ -171,6 +191,27 @@ impl Service {
     }
 }
 
+/// An upload under way.
+struct Upload<'a>(&'a AtomicUsize);
+
+impl<'a> Upload<'a> {
+    fn start(uploads: &'a AtomicUsize) -> Self {
+        uploads.fetch_add(1, Ordering::Relaxed);
+        Self(uploads)
+    }
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts below 2^52")]
+pub fn bytes(count: usize) -> f64 {
+    count as f64
+}
+
 /// The name of the channel, which is the part of the path with this number from its end.
 fn channel_name(request: &Request, part: usize) -> String {
     let part = request.uri().path().rsplit('/').nth(part);
@@ -189,6 +230,7 @@ impl Transport for Service {
     async fn call(&self, request: Request) -> Result<Response, TransportError> {
         let path = request.uri().path();
         let answer = if path.ends_with("/rows") {
+            self.upload(&request).await;
             self.append(&request)
         } else if path.ends_with(":bulk-channel-status") {
             self.statuses(&request)

@@ -11,9 +11,13 @@ use super::content::LONGEST_CONTENT;
 use super::outage::{FailureMode, Outage, Part};
 use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
 use super::source_outage::{Call, SourceOutage};
+use super::trap;
 
 /// The names of the counters of events other than the emulator's faults.
-pub const OWN_FAULTS: [&str; 43] = [
+pub const OWN_FAULTS: [&str; 46] = [
+    "panic of a transport",
+    "panic of a clock",
+    "panic of a credential",
     "client crash",
     "server crash",
     "lost buffer",
@@ -201,6 +205,14 @@ pub fn draw(seed: u64) -> Plan {
     if rng.u8(..16) == 0 {
         let channel = rng.usize(..plan.channels.len());
         long_rows(&mut plan, channel);
+    }
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x0070_616e_6963);
+    if rng.u8(..12) == 0 {
+        for _ in 0..rng.u8(1..=3) {
+            let call = *pick(rng, &trap::Call::ALL);
+            plan.steps.push((rng.u64(..span_ms), Step::Panic(call)));
+        }
+        plan.steps.sort_by_key(|(at, _)| *at);
     }
     plan
 }

@@ -19,7 +19,7 @@
 //!   may take. [`sabotage`] tests that each check can fail. [`history`] checks what landed and what was said of it once more, and
 //!   knows nothing of plans and faults.
 //! - [`outage`] makes a part of the server fail for longer than any retry time; [`source_outage`] does the same for one call of
-//!   a source. [`script`] triggers events at requests, by their numbers.
+//!   a source. [`trap`] makes the transport, the clock or the credential of a client panic. [`script`] triggers events at requests, by their numbers.
 //! - [`answers`] runs scripts under each combination of answers that the protocol leaves open.
 //! - [`elastic`] is the simulator of the elastic channel.
 
@@ -47,6 +47,7 @@ mod source_outage;
 mod source_record;
 mod time_limits;
 mod tracked_program;
+mod trap;
 pub mod truth;
 mod untracked_program;
 mod wire;

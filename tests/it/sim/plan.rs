@@ -9,6 +9,7 @@ use snowpipe_streaming::emulator::{Endpoint, Fault};
 use super::outage::Outage;
 use super::script::Event;
 use super::source_outage::SourceOutage;
+use super::trap;
 
 /// A run.
 #[derive(Debug, Clone)]
@@ -180,6 +181,8 @@ pub enum Step {
     Outage(Outage),
     /// Statuses come from a replica that lags by `lag_ms`.
     Lag { lag_ms: u64, length_ms: u64 },
+    /// The next call of this kind panics.
+    Panic(trap::Call),
     /// Injects a fault into the next matching request.
     Inject {
         fault: Fault,
@@ -285,6 +288,10 @@ impl Plan {
             Step::Outage(outage) => Some(outage),
             _ => None,
         })
+    }
+
+    pub fn has_panics(&self) -> bool {
+        self.all_steps().any(|step| matches!(step, Step::Panic(_)))
     }
 
     /// The rivals of a channel: whether each has a source of its own.

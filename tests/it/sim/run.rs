@@ -7,12 +7,13 @@ use std::time::Duration;
 use snowpipe_streaming::emulator::Rule;
 use snowpipe_streaming::{ErrorKind, PipePath, Profile, StreamingIngestClient};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, sleep_until, timeout_at};
 
 use super::plan::{ChannelPlan, Kind, Plan, ProcessPlan, Step};
 use super::script::{Event, RequestSeen};
 use super::source_record::{Ending, SourceRecord};
+use super::trap::{self, TrappedClock, TrappedCredential};
 use super::truth::Sabotage;
 use super::wire::Wire;
 use super::world::{ClientProcess, TABLE, World};
@@ -37,6 +38,9 @@ pub struct Outcome {
     pub seen: Vec<RequestSeen>,
     pub skipped: Vec<Event>,
 }
+
+/// How long a process is down after a panic of one of its tasks.
+const AFTER_PANIC: Duration = Duration::from_secs(2);
 
 /// How long the process is down. `None`: it does not restart.
 type Crash = Option<Duration>;
@@ -200,6 +204,7 @@ impl Participants {
                     world.set_lag(None);
                 });
             }
+            Step::Panic(call) => self.world.trap.arm(*call),
             Step::Inject {
                 fault,
                 endpoint,
@@ -289,7 +294,9 @@ impl Process {
             let crash = tokio::select! {
                 biased;
                 Some(crash) = self.crashes.recv() => Some(crash),
-                () = work(&self.world, &self.plan, &self.records, &process, &mut programs) => None,
+                ended = work(&self.world, &self.plan, &self.records, &process, &mut programs) => {
+                    ended.is_err().then_some(Some(AFTER_PANIC))
+                }
             };
             let Some(crash) = crash else {
                 return self.check_idle(&process).await;
@@ -331,6 +338,9 @@ impl Process {
     }
 }
 
+/// A task of a program panicked in a call of the client.
+struct Panicked;
+
 /// Builds a client, and runs all programs of the process to completion.
 async fn work(
     world: &Arc<World>,
@@ -338,8 +348,8 @@ async fn work(
     records: &[Arc<SourceRecord>],
     process: &Arc<ClientProcess>,
     programs: &mut JoinSet<()>,
-) {
-    let client = connect(world, plan, process).await;
+) -> Result<(), Panicked> {
+    let client = connect(world, plan, process).await?;
     *process.client.lock().unwrap() = Some(client);
     for record in records.iter().filter(|record| record.ended().is_none()) {
         let seed = world.plan.seed ^ (record.source as u64) << 40 ^ process.id << 20;
@@ -381,17 +391,25 @@ async fn work(
         });
     }
     while let Some(ended) = programs.join_next().await {
-        if let Err(why) = ended {
-            world.report_violation(format!("a program panicked: {why}"));
+        let Err(why) = ended else { continue };
+        if is_panic_of_trap(why) {
+            return Err(Panicked);
         }
+        world.report_violation("a program panicked");
     }
+    Ok(())
+}
+
+fn is_panic_of_trap(why: JoinError) -> bool {
+    why.try_into_panic()
+        .is_ok_and(|payload| trap::is_sprung(&*payload))
 }
 
 async fn connect(
     world: &Arc<World>,
     plan: &ProcessPlan,
     process: &Arc<ClientProcess>,
-) -> StreamingIngestClient {
+) -> Result<StreamingIngestClient, Panicked> {
     let seconds = Duration::from_secs;
     loop {
         // A server that is down provides no profile.
@@ -402,9 +420,9 @@ async fn connect(
                 world: Arc::clone(world),
                 process: Arc::clone(process),
             };
-            let mut builder = StreamingIngestClient::builder(profile, pipe)
+            let mut builder = StreamingIngestClient::builder(profile.clone(), pipe)
                 .transport(wire)
-                .time_source(world.clock)
+                .time_source(TrappedClock(Arc::clone(world)))
                 .seed(world.plan.seed ^ process.id)
                 .offload_threshold(usize::MAX)
                 .recovery(plan.recovery)
@@ -420,9 +438,28 @@ async fn connect(
             if let Some(ms) = plan.append_ms {
                 builder = builder.append_timeout(Duration::from_millis(ms));
             }
-            match builder.build().await {
-                Ok(client) => return client,
-                Err(error) => world.log(format!("client {} not built: {error:?}", process.id)),
+            let credential = profile.credential().unwrap();
+            // In a task of its own, in which a panic is caught.
+            match tokio::spawn(builder.build()).await {
+                Ok(Ok(client)) => {
+                    if world.plan.has_panics() {
+                        let world = Arc::clone(world);
+                        client.set_credential(TrappedCredential {
+                            world,
+                            inner: credential,
+                        });
+                    }
+                    return Ok(client);
+                }
+                Ok(Err(error)) => {
+                    world.log(format!("client {} not built: {error:?}", process.id));
+                }
+                Err(why) => {
+                    if !is_panic_of_trap(why) {
+                        world.report_violation("the build panicked");
+                    }
+                    return Err(Panicked);
+                }
             }
         }
         sleep(seconds(3)).await;

@@ -17,10 +17,10 @@ use super::client_view::RequestInfo;
 use super::contention::Opened;
 use super::outage::Part;
 use super::plan::{Kind, Policy};
-use super::sabotage;
 use super::script::RequestPhase;
 use super::truth::Sabotage;
 use super::world::{ClientProcess, World};
+use super::{sabotage, trap};
 use crate::repeatable::{self, described};
 
 /// The transport of a client.
@@ -44,6 +44,7 @@ impl Transport for Wire {
         let (world, process) = (&self.world, self.process.id);
         let asked = RequestInfo::of(&request);
         world.check_throttled(&self.process, &asked);
+        world.pass(trap::Call::Request(asked.part));
         // In a separate task: a request that was sent arrives even if the client stops.
         let (sender, receiver) = oneshot::channel();
         let asked = RequestInfo {

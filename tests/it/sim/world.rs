@@ -27,6 +27,7 @@ use super::outage::Part;
 use super::plan::{Plan, ProcessPlan};
 use super::script::Script;
 use super::source_record::Reader;
+use super::trap::Trap;
 use super::truth::{GroundTruth, Sabotage};
 use crate::repeatable::Trace;
 
@@ -43,6 +44,7 @@ pub struct World {
     /// Notified when a violation is found.
     pub failed: Notify,
     pub script: Arc<Script>,
+    pub trap: Trap,
     errors: Mutex<Vec<(usize, ErrorKind)>>,
     memory: MemoryStorage,
     server: Mutex<Server>,
@@ -112,6 +114,7 @@ impl World {
         let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
         let world = Arc::new(Self {
             script: Script::new(plan.script.clone()),
+            trap: Trap::default(),
             errors: Mutex::default(),
             memory: MemoryStorage::new(),
             truth,
@@ -248,6 +251,7 @@ impl World {
 
     /// Starts the server if it is down, and removes all faults.
     pub fn end_faults(&self) {
+        self.trap.disarm();
         self.start_server(false);
         if let Some(server) = self.server() {
             server.faults().clear();
