@@ -266,7 +266,10 @@ impl Core {
         self.commit.recheck_at = None;
         self.commit.answered();
         let is_current = self.read_status(now, status);
-        self.check_counts(now);
+        // A status without the channel, or from a replica that lags, says nothing about the counters.
+        if is_current {
+            self.check_counts(now);
+        }
         self.check_stall(now);
         let sample = self.commit.committed(self.ledger.committed());
         self.commit.last_poll = self.commit.poll_sent;

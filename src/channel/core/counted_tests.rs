@@ -83,6 +83,8 @@ fn rows_that_are_never_counted_are_not_committed() {
         rig.status_counting(13, 100, 2);
         assert_eq!(rig.cause(), None);
         rig.wait(1_000);
+        rig.status_absent();
+        assert_eq!(rig.cause(), None);
         rig.status_counting(13, 100, 2);
         let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
         assert_eq!(rig.cause(), Some(conflict));

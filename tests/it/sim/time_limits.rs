@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::answers::EarlierToken;
+use snowpipe_streaming::answers::{EarlierToken, RowCounters};
 use snowpipe_streaming::emulator::Fault;
 
 use super::outage::FailureMode;
@@ -23,6 +23,8 @@ const REPLICA_LAG: Duration = s(30);
 const LAYOUTS: u32 = 65 + 7;
 /// The time after which a commit is known.
 const KNOWN: Duration = s(4);
+/// The time after which a commit is counted, if the counters are late, and a status call shows that.
+const COUNTED: Duration = s(6);
 /// The pauses between attempts, and before restarts.
 const PAUSE: Duration = s(30);
 
@@ -118,10 +120,17 @@ impl Plan {
         }
         let commit = millis(process.lag_ms + server.commit_delay_ms + server.commit_every_ms);
         let (rows, ops) = (channel.rows, channel.ops.len());
+        // After a reject that is isolated, requests are small for a while, and each waits until the one before is counted.
+        let isolates = process.isolate && channel.bad_percent > 0;
+        let isolated = match server.answers.wire.row_counters {
+            RowCounters::Late if isolates => commit + COUNTED,
+            _ => Duration::ZERO,
+        };
         // Each writer takes the channel over from the others, and each row may have to be sent by all of them.
         let rivals = (0..self.channels.len()).map(|channel| self.rivals(channel).count());
         let rivals = rivals.max().unwrap_or_default();
-        let appends = call * u32::try_from(rows).unwrap() * u32::try_from(1 + rivals).unwrap();
+        let each = call + isolated;
+        let appends = each * u32::try_from(rows).unwrap() * u32::try_from(1 + rivals).unwrap();
         let waits = (commit + 2 * call + 2 * others + KNOWN) * u32::try_from(ops + 1).unwrap();
         // Rows sent before the last fault may be lost, which is noticed when commits stall. A channel that is closed or
         // dropped with rows in flight is released when these are committed.
