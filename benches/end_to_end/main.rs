@@ -3,8 +3,6 @@
 
 mod client;
 mod client_process;
-#[path = "../../examples/shared/dice.rs"]
-mod dice;
 mod extremes;
 mod figures;
 mod floor;
@@ -29,8 +27,6 @@ mod rows;
 mod sink;
 mod stream;
 mod table;
-#[path = "../../examples/shared/text_table.rs"]
-mod text_table;
 mod usage;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
+use snowpipe_connector_support::text_table::{Align, aligned};
 
 use crate::figures::{float, median, percentile};
 use crate::floor::Floors;
@@ -13,7 +14,6 @@ use crate::job::Config;
 use crate::lab::Sample;
 use crate::machine::Machine;
 use crate::rows::{Form, POOL};
-use crate::text_table::{Align, aligned};
 
 /// The results of the table.
 #[derive(Debug, Serialize)]

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use snowpipe_connector_support::dice::Dice;
 use snowpipe_streaming::{Channel, Receipt, RowBatch};
 
-use crate::dice::Dice;
 use crate::resorts::Resort;
 
 /// Rows in a pool. They are unique, and are streamed repeatedly. They are many more than fit into a compressor's window.

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
+use snowpipe_connector_support::dice::Dice;
 use snowpipe_streaming::internals;
 
-use crate::dice::Dice;
 use crate::job::Outcome;
 use crate::lab::Sample;
 use crate::sink::judge::Pool;

@@ -5,8 +5,6 @@
 #![expect(dead_code, reason = "what measures is not used here")]
 #![expect(clippy::expect_used, clippy::float_cmp, reason = "tests may panic")]
 
-#[path = "../../examples/shared/dice.rs"]
-mod dice;
 mod figures;
 mod floor;
 mod job;
@@ -21,6 +19,4 @@ mod resorts;
 mod rows;
 mod sink;
 mod sink_tests;
-#[path = "../../examples/shared/text_table.rs"]
-mod text_table;
 mod usage;

@@ -11,8 +11,6 @@
 //! answered and their rows are committed.
 
 mod service;
-#[path = "../shared/signals.rs"]
-mod signals;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use snowpipe_connector_support::signals;
 use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::{ClientBuilder, PipePath, Profile, StreamingIngestClient};
@@ -34,7 +33,6 @@ const TABLE: &str = "CREATE TABLE RESORT.PUBLIC.LIFT_RIDE (ID NUMBER NOT NULL, L
 /// How long a request waits for memory before it is answered with 503.
 const PATIENCE: Duration = Duration::from_secs(2);
 const FAILED: u8 = 1;
-const INTERRUPTED: u8 = 130;
 
 /// An HTTP service that appends the rows it receives to one channel.
 #[derive(Debug, Parser)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use snowpipe_connector_support::data_file::open_read_only;
 
 use crate::config::Config;
-use crate::data_file::open_read_only;
 use crate::instance::Instance;
 use crate::rows::Rows;
 use crate::table::{Schema, Table};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use jiff::Span;
 use jiff::civil::DateTime;
+use snowpipe_connector_support::dice::Dice;
 
 use crate::customers::Customers;
-use crate::dice::Dice;
 use crate::model::Customer;
 use crate::offsets::CustomerOffset;
 use crate::rows::Rows;

@@ -3,8 +3,7 @@
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
-
-use crate::dice::Dice;
+use snowpipe_connector_support::dice::Dice;
 
 /// The seed's stream for customers. The instances use the streams after it.
 const STREAM: u64 = 0;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
+use snowpipe_connector_support::dice::Dice;
 
 use crate::catalogue::{PRODUCTS, Product};
 use crate::customers::{Customers, Habits};
-use crate::dice::Dice;
 use crate::model::{Order, OrderItem};
 use crate::money::Money;
 

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use snowpipe_connector_support::text_table::Align::{Left, Right};
+use snowpipe_connector_support::text_table::aligned;
 
 use snowpipe_streaming::sql::{SqlClient, Statement};
 
-use crate::data_file::{self, Landed as Count, count_statement, open_read_only};
 use crate::table::{Schema, Table};
-use crate::text_table::Align::{Left, Right};
-use crate::text_table::aligned;
+use snowpipe_connector_support::data_file::{
+    self, Landed as Count, count_statement, open_read_only,
+};
 
 /// The counts of orders and items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,12 +8,6 @@ mod cli;
 mod config;
 mod customer_rows;
 mod customers;
-#[path = "../shared/data_file.rs"]
-mod data_file;
-#[path = "../shared/dice.rs"]
-mod dice;
-#[path = "../shared/error_text.rs"]
-mod error_text;
 mod generator;
 mod instance;
 mod landing;
@@ -29,13 +23,9 @@ mod plan;
 mod profile;
 mod report;
 mod rows;
-#[path = "../shared/signals.rs"]
-mod signals;
 mod source;
 mod table;
 mod target;
-#[path = "../shared/text_table.rs"]
-mod text_table;
 
 #[cfg(test)]
 mod tests;
@@ -48,12 +38,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use jiff::tz::Offset;
+use snowpipe_connector_support::error_text::with_causes;
+use snowpipe_connector_support::signals::{self, INTERRUPTED};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Args;
 use crate::config::Config;
-use crate::error_text::with_causes;
 use crate::instance::Instance;
 use crate::orchestrate::{Job, Outcome};
 use crate::report::Report;
@@ -61,7 +52,6 @@ use crate::table::Table;
 use crate::target::Target;
 
 const FAILED: u8 = 1;
-const INTERRUPTED: u8 = 130;
 
 // More threads than most machines have cores: the emulator in this process works on the threads of the requests, one at a time,
 // and the others wait for it. With a thread left, other streams continue meanwhile.

@@ -1,8 +1,7 @@
 //! Amounts of money.
 
 use serde::{Serialize, Serializer};
-
-use crate::dice::Dice;
+use snowpipe_connector_support::dice::Dice;
 
 const MICROS_PER_CENT: u64 = 10_000;
 const MICROS_PER_DOLLAR: u64 = 1_000_000;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::dice::Dice;
+use snowpipe_connector_support::dice::Dice;
+
 use crate::table::Table;
 
 const LONGEST: Duration = Duration::from_secs(16);

@@ -4,17 +4,17 @@ use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use snowpipe_connector_support::data_file::{Landed as Count, count_statement};
+use snowpipe_connector_support::text_table::Align::{Left, Right};
+use snowpipe_connector_support::text_table::aligned;
 use snowpipe_streaming::{ChannelStatus, OffsetToken};
 
 use crate::config::Config;
-use crate::data_file::{Landed as Count, count_statement};
 use crate::instance::Instance;
 use crate::landing::{self, Landed};
 use crate::offsets::{CustomerOffset, ItemOffset, OrderOffset};
 use crate::table::{Schema, Table};
 use crate::target::{Clients, Target};
-use crate::text_table::Align::{Left, Right};
-use crate::text_table::aligned;
 
 /// The result of the reconciliation.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use snowpipe_connector_support::data_file;
 use snowpipe_streaming::emulator::MemoryTransport;
 use snowpipe_streaming::sql::SqlClient;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
@@ -10,7 +11,6 @@ use tempfile::TempDir;
 use tracing::debug;
 
 use crate::config::Config;
-use crate::data_file;
 use crate::profile;
 use crate::table::{Schema, Table};
 

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use snowpipe_connector_support::error_text::with_causes;
 use tokio::sync::watch;
 
 use crate::cli::Args;
-use crate::error_text::with_causes;
 use crate::files::Files;
 use crate::keeper::Keeper;
 use crate::landing;

@@ -1,8 +1,8 @@
 //! The customers who buy tickets and passes.
 
 use serde::Serialize;
+use snowpipe_connector_support::dice::Dice;
 
-use crate::dice::Dice;
 use crate::vocabulary::{
     CITY_PREFIXES, CITY_SUFFIXES, FIRST_NAMES, LAST_NAMES, NAME_PREFIXES, NAME_SUFFIXES, STATES,
     STREET_SUFFIXES,

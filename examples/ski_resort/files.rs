@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use snowpipe_connector_support::error_text::with_causes;
 use snowpipe_streaming::emulator::DataFile;
 
 use crate::cli::{Args, Only, Until};
-use crate::error_text::with_causes;
 use crate::misconfigured::Misconfigured;
 use crate::place::{check_database, real_path};
 use crate::queue::{Progress, Queue};

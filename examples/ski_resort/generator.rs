@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use snowpipe_connector_support::dice::Dice;
 
-use crate::dice::Dice;
 use crate::resorts::Resort;
 use crate::rider::{Entitlement, Ride, Rider};
 use crate::world::{Moment, SECONDS_PER_DAY, STEPS_PER_DAY, World};

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use snowpipe_connector_support::error_text::with_causes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::warn;
 
 use crate::dashboard::ReportPlace;
-use crate::error_text::with_causes;
 use crate::live::Board;
 use crate::page::ReportFeed;
 use crate::reports::{self, Claimed, Reports};

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rusqlite::Connection;
+use snowpipe_connector_support::data_file::open_read_only;
 
-use crate::data_file::open_read_only;
 use crate::table::Table;
 
 /// How many rows of a table have landed. Fast, because rows are never deleted there.

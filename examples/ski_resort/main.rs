@@ -6,12 +6,6 @@ mod cli;
 mod counters;
 mod customer;
 mod dashboard;
-#[path = "../shared/data_file.rs"]
-mod data_file;
-#[path = "../shared/dice.rs"]
-mod dice;
-#[path = "../shared/error_text.rs"]
-mod error_text;
 mod files;
 mod generator;
 mod keeper;
@@ -31,15 +25,11 @@ mod rider;
 mod role;
 mod rows;
 mod screen;
-#[path = "../shared/signals.rs"]
-mod signals;
 mod speed;
 mod stream;
 mod summary;
 mod table;
 mod target;
-#[path = "../shared/text_table.rs"]
-mod text_table;
 mod unused_flags;
 mod vocabulary;
 mod world;
@@ -53,11 +43,12 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
+use snowpipe_connector_support::error_text::with_causes;
+use snowpipe_connector_support::signals::{self, INTERRUPTED};
 use tokio::sync::watch;
 
 use crate::cli::{Args, Only, Until};
 use crate::dashboard::ReportPlace;
-use crate::error_text::with_causes;
 use crate::files::{Files, Found};
 use crate::keeper::Keeper;
 use crate::live::{Board, Phase};
@@ -76,7 +67,6 @@ const DEFAULT_START: &str = "2026-01-17T14:00:00Z";
 
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
-const INTERRUPTED: u8 = 130;
 
 /// The most threads for blocking work. The allocator keeps memory for each thread and never returns it. Writes to the queue
 /// take turns, so at most one of these threads waits for another process.

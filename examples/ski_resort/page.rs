@@ -1,13 +1,13 @@
 //! The dashboard's page of a run: served from the start, and after the run until Ctrl-C.
 
 use anyhow::{Context, Result};
+use snowpipe_connector_support::error_text::with_causes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
 use crate::cli::{Args, Only, Serve};
 use crate::dashboard::{Dashboard, ReportPlace};
-use crate::error_text::with_causes;
 use crate::live::Board;
 use crate::screen::Screen;
 

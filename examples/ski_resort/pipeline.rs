@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
+use snowpipe_connector_support::error_text::with_causes;
 use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,7 +15,6 @@ use tracing::warn;
 
 use crate::cli::{Args, Until};
 use crate::counters::{Counters, Publisher};
-use crate::error_text::with_causes;
 use crate::live::{Board, Phase, State};
 use crate::misconfigured::{Misconfigured, is_misconfigured};
 use crate::monitor::Monitor;

@@ -1,8 +1,8 @@
 //! A person with a ticket or a pass: the days of riding, the number of rides, and the lifts.
 
 use serde::{Deserialize, Serialize};
+use snowpipe_connector_support::dice::Dice;
 
-use crate::dice::Dice;
 use crate::resorts::Resort;
 use crate::world::Moment;
 

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
+use snowpipe_connector_support::dice::Dice;
 
 use crate::customer::Customer;
-use crate::dice::Dice;
 use crate::generator::Event;
 use crate::rider::Entitlement;
 use crate::table::Table;

@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
+use snowpipe_connector_support::data_file::{self, Landed, count_statement};
+use snowpipe_connector_support::error_text::with_causes;
+use snowpipe_connector_support::text_table::Align::{Left, Right};
+use snowpipe_connector_support::text_table::aligned;
 use snowpipe_streaming::{ChannelStatus, OffsetToken, StreamingIngestClient};
 use tokio::time::timeout;
 
 use crate::cli::Args;
-use crate::data_file::{self, Landed, count_statement};
-use crate::error_text::with_causes;
 use crate::misconfigured::is_misconfigured;
 use crate::pipeline::channel;
 use crate::queue::Queue;
 use crate::stream::{check, release_committed};
 use crate::table::{ID, Table};
 use crate::target::Target;
-use crate::text_table::Align::{Left, Right};
-use crate::text_table::aligned;
 
 /// How often a table that still changes is counted.
 const MAX_COUNTS: u32 = 20;

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use snowpipe_connector_support::data_file::{self, Landed};
+use snowpipe_connector_support::error_text::with_causes;
 use snowpipe_streaming::emulator::{Emulator, MemoryTransport, Server};
 use snowpipe_streaming::sql::{SqlClient, TableName};
 use snowpipe_streaming::time::{SystemClock, TimeSource};
@@ -15,8 +17,6 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::cli::{Args, ProfileSource};
-use crate::data_file::{self, Landed};
-use crate::error_text::with_causes;
 use crate::files::Files;
 use crate::misconfigured::Misconfigured;
 use crate::table::{ID, Table};

@@ -7,8 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rusqlite::{Row, Rows};
 use sha2::{Digest, Sha256};
-
-use crate::data_file::open_read_only;
+use snowpipe_connector_support::data_file::open_read_only;
 
 /// The copied columns under their names in source and target, with the key first.
 const SOURCE: &str =

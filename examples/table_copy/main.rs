@@ -1,21 +1,9 @@
 //! Copies a table of people from SQLite to Snowflake, each row once, and compares the two row by row.
 //!
-//! `source.rs` is the part that another table would need, with `../shared/keyset.rs`. The rest makes it a program that runs
+//! `source.rs` is the part that another table would need, with `connectors/support/src/keyset.rs`. The rest makes it a program that runs
 //! without preparation.
 
 mod check;
-#[path = "../shared/data_file.rs"]
-mod data_file;
-#[path = "../shared/dice.rs"]
-mod dice;
-#[path = "../shared/keyset.rs"]
-mod keyset;
-#[path = "../shared/people.rs"]
-mod people;
-#[path = "../shared/person.rs"]
-mod person;
-#[path = "../shared/rejects.rs"]
-mod rejects;
 mod source;
 mod target;
 
@@ -25,15 +13,17 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
+use snowpipe_connector_support::data_file::create_parent;
+use snowpipe_connector_support::people;
+use snowpipe_connector_support::signals::INTERRUPTED;
 use snowpipe_streaming::ingest::{self, Finish};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 use crate::check::Comparison;
-use crate::source::People;
 use crate::target::Target;
 
 const DIRECTORY: &str = "table_copy_data";
@@ -41,7 +31,6 @@ const DIRECTORY: &str = "table_copy_data";
 const BATCH: usize = 5_000;
 const MOST_IN_FLIGHT: u64 = 20_000;
 const FAILED: u8 = 1;
-const INTERRUPTED: u8 = 130;
 
 /// Copies a table of people from SQLite to Snowflake, each row once, and compares the two row by row.
 ///
@@ -111,7 +100,7 @@ async fn run(args: Args) -> Result<u8> {
 
     let started = Instant::now();
     let client = target.client().await?;
-    let mut people = People::open(&args.source, &args.rejects, target.name())?;
+    let mut people = source::open(&args.source, &args.rejects, target.name())?;
     let report = ingest::run(&client, args.channel, &mut people)
         .batch_rows(BATCH)
         .max_in_flight(MOST_IN_FLIGHT)
@@ -131,7 +120,7 @@ async fn run(args: Args) -> Result<u8> {
         report.rows_committed,
         report.rows_rejected
     );
-    match people.missing_keys() {
+    match people.pages.missing_keys() {
         0 => {}
         missing => {
             println!("keys without a row in the source, between the copied rows: {missing}");
@@ -154,14 +143,6 @@ async fn run(args: Args) -> Result<u8> {
     let comparison = spawn_blocking(move || Comparison::of(&args.source, &landing)).await??;
     println!("{comparison}");
     Ok(if comparison.is_equal() { 0 } else { FAILED })
-}
-
-fn create_parent(file: &Path) -> Result<()> {
-    let Some(directory) = file.parent() else {
-        return Ok(());
-    };
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("cannot create the directory {}", directory.display()))
 }
 
 /// Waits for Ctrl-C.

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use rusqlite::{Connection, ErrorCode, params};
 use serde::Serialize;
+use snowpipe_connector_support::data_file::open_read_only;
+use snowpipe_connector_support::keyset::{Keyset, Page, Pages};
 use snowpipe_streaming::ingest::Gaps;
 use tokio::task::spawn_blocking;
 use tracing::info;
-
-use crate::data_file::open_read_only;
-use crate::keyset::{Keyset, Page, Pages};
 
 const READ: &str = "
     SELECT ROW_INDEX, USER_ID, EMAIL, PHONE, DATE_OF_BIRTH FROM PEOPLE_100K
@@ -51,28 +50,26 @@ struct OtherTable {
     last: Option<i64>,
 }
 
-impl People {
-    /// Opens the table for reading, and the file `rejects` for the rejected rows of a target.
-    ///
-    /// # Errors
-    /// If one of the files cannot be opened.
-    pub(crate) fn open(path: &Path, rejects: &Path, target: String) -> Result<Self> {
-        let connection = open_read_only(path)
-            .with_context(|| format!("cannot open the source {}", path.display()))?;
-        let pages = PeoplePages {
-            connection: Arc::new(Mutex::new(connection)),
-            gaps: None,
-        };
-        Self::new(pages, rejects, target)
-    }
-
-    /// How many keys were missing between the rows read so far.
-    pub(crate) fn missing_keys(&self) -> u64 {
-        self.pages.gaps.as_ref().map_or(0, Gaps::missing)
-    }
+/// Opens the table for reading, and the file `rejects` for the rejected rows of a target.
+///
+/// # Errors
+/// If one of the files cannot be opened.
+pub(crate) fn open(path: &Path, rejects: &Path, target: String) -> Result<People> {
+    let connection = open_read_only(path)
+        .with_context(|| format!("cannot open the source {}", path.display()))?;
+    let pages = PeoplePages {
+        connection: Arc::new(Mutex::new(connection)),
+        gaps: None,
+    };
+    Keyset::new(pages, rejects, target)
 }
 
 impl PeoplePages {
+    /// How many keys were missing between the rows read so far.
+    pub(crate) fn missing_keys(&self) -> u64 {
+        self.gaps.as_ref().map_or(0, Gaps::missing)
+    }
+
     /// Runs a query on a blocking thread.
     async fn query<T: Send + 'static>(
         &self,

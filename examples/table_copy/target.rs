@@ -4,11 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Result;
+use snowpipe_connector_support::data_file;
 use snowpipe_streaming::emulator::Server;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tokio::task::spawn_blocking;
-
-use crate::data_file;
 
 const SETUP: &str = include_str!("setup.sql");
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde_json::json;
+use snowpipe_connector_support::people;
 use snowpipe_streaming::ingest::{self, Batch, Finish, Rejected, Report, Source};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use crate::check::Comparison;
-use crate::people;
-use crate::source::{CopiedRow, People};
+use crate::source::{self, CopiedRow, People};
 use crate::target::Target;
 use crate::{Args, FAILED, run};
 
@@ -51,7 +51,7 @@ impl Copy {
     }
 
     fn open(&self) -> People {
-        People::open(&self.source(), &self.rejects(), "target".to_owned()).expect("a source")
+        source::open(&self.source(), &self.rejects(), "target".to_owned()).expect("a source")
     }
 
     async fn target(&self) -> Target {
@@ -399,7 +399,7 @@ async fn keys_without_rows_are_counted() {
     let mut people = copy.open();
     let report = ingest::run(&client, CHANNEL, &mut people).await;
     assert_eq!(report.expect("a run").rows_committed, 5_997);
-    assert_eq!(people.missing_keys(), 3);
+    assert_eq!(people.pages.missing_keys(), 3);
 }
 
 /// The exit code of a copy that uses an emulator like an account.

@@ -39,9 +39,10 @@ def check_build(scratch):
     metadata = ["cargo", "metadata", "--locked", "--no-deps", "--format-version=1"]
     packages = json.loads(subprocess.run(metadata, cwd=scratch, capture_output=True, check=True).stdout)["packages"]
     built_with = re.search(r"^FROM rust:([\d.]+)-", text, re.M)[1]
-    assert packages[0]["rust_version"] == built_with, "the image has another Rust than the package states"
+    package = next(package for package in packages if package["name"] == "snowpipe-streaming")
+    assert package["rust_version"] == built_with, "the image has another Rust than the package states"
     features, name = re.search(r"^RUN cargo build --locked --release --features (\S+) --bin (\S+)$", text, re.M).groups()
-    program = next(target for target in packages[0]["targets"] if target["name"] == name)
+    program = next(target for target in package["targets"] if target["name"] == name)
     assert program["required-features"] == [features]
     assert f"COPY --from=build /build/target/release/{name} /usr/local/bin/" in text and name == PROGRAM.name
 

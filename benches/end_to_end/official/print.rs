@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use snowpipe_connector_support::text_table::{Align, aligned};
+
 use super::Comparison;
 use super::compare::{Compared, FIGURES, Figures, Ratio};
-use crate::text_table::{Align, aligned};
 
 const COLUMNS: usize = 13;
 

@@ -8,9 +8,9 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use snowpipe_connector_support::lines::Lines;
 
 use crate::cli::Args;
-use crate::lines::Lines;
 use crate::row::text_or_base64;
 use crate::settings;
 

@@ -3,10 +3,6 @@
 
 mod cli;
 mod demo;
-#[path = "../../shared/lines.rs"]
-mod lines;
-#[path = "../../shared/signals.rs"]
-mod signals;
 
 mod letters;
 mod log;
@@ -27,13 +23,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use snowpipe_connector_support::signals;
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Args;
-
-/// The exit code of a program that was interrupted twice.
-const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));

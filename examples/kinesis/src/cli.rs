@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
+use snowpipe_connector_support::lines::Lines;
 use snowpipe_streaming::PipePath;
 
 use crate::bucket::BucketName;
 use crate::lineage::Share;
-use crate::lines::Lines;
 
 /// Streams the records of Kinesis into Snowflake, and loads the same records in micro-batches beside it.
 ///

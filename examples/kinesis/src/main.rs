@@ -11,15 +11,11 @@ mod demo;
 mod discovery;
 mod letters;
 mod lineage;
-#[path = "../../shared/lines.rs"]
-mod lines;
 mod loading;
 mod producer;
 mod say;
 mod sensor;
 mod sequence;
-#[path = "../../shared/signals.rs"]
-mod signals;
 mod stopping;
 mod stream;
 mod streaming;
@@ -29,12 +25,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser as _;
+use snowpipe_connector_support::signals;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Arguments, Command};
-
-/// The exit code of a program that was interrupted twice.
-const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {

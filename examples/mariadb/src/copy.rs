@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use mysql_async::Conn;
+use snowpipe_connector_support::data_file::create_parent;
+use snowpipe_connector_support::keyset::{Keyset, Pages};
 use snowpipe_streaming::StreamingIngestClient;
 use snowpipe_streaming::ingest::{self, Finish, Report, Source};
 use tokio::sync::watch;
@@ -16,13 +18,12 @@ use crate::changes::{self, Changes, ChangesError, Place, Start};
 use crate::cli::{CopyArgs, DdlArgs};
 use crate::connection::Database;
 use crate::ddl::{self, TablePath};
-use crate::keyset::{Keyset, Pages};
 use crate::pages::{Range, TablePages};
 use crate::people_pages::{self, GOLD, GoldPages};
 use crate::plan::{self, Plan};
 use crate::schema::Table;
 use crate::target::Target;
-use crate::{create_parent, key, schema, sql, types};
+use crate::{key, schema, sql, types};
 
 /// How many rows are read at once, and how many of a channel may be uncommitted.
 const PAGE_ROWS: usize = 5_000;

@@ -5,20 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, params};
+use snowpipe_connector_support::data_file::create_parent;
+use snowpipe_connector_support::data_file::open_read_only;
+use snowpipe_connector_support::keyset::{Keyset, Page, Pages};
+use snowpipe_connector_support::people;
 use snowpipe_streaming::ingest::{self, Finish};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use crate::data_file::open_read_only;
 use crate::ddl::{self, TablePath};
-use crate::keyset::{Keyset, Page, Pages};
 use crate::people_pages::{GOLD, GoldPages};
 use crate::quality::{self, Landing, Source, TableName, Tables};
 use crate::schema::{Column, Table};
 use crate::target::Target;
 use crate::value::{Row, Value};
-use crate::{create_parent, people};
 
 const DIRECTORY: &str = "mariadb_data";
 const RAW: &str = "SNOWPIPE_STREAMING.DEV.SF_CUSTOMER_RAW";

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Value as Sql};
+use snowpipe_connector_support::person::Person;
 
 use crate::connection::{Database, answered};
-use crate::person::Person;
 
 const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS people_100k (

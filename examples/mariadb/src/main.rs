@@ -5,43 +5,27 @@ mod changes;
 mod cli;
 mod connection;
 mod copy;
-#[path = "../../shared/data_file.rs"]
-mod data_file;
 mod ddl;
 mod demo;
-#[path = "../../shared/dice.rs"]
-mod dice;
 mod key;
-#[path = "../../shared/keyset.rs"]
-mod keyset;
 mod load;
 mod pages;
-#[path = "../../shared/people.rs"]
-mod people;
 mod people_pages;
-#[path = "../../shared/person.rs"]
-mod person;
 mod plan;
 mod quality;
-#[path = "../../shared/rejects.rs"]
-mod rejects;
 mod schema;
-#[path = "../../shared/signals.rs"]
-mod signals;
 mod sql;
 mod target;
-#[path = "../../shared/text_table.rs"]
-mod text_table;
 mod types;
 mod value;
 
 use std::env;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
+use snowpipe_connector_support::signals;
 use snowpipe_streaming::sql::SqlClient;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
@@ -49,9 +33,6 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Arguments, CheckArgs, Command, LoadArgs, SourceArgs};
 use crate::connection::Database;
 use crate::quality::{Landing, Source, TableName, Tables};
-
-/// The exit code of a program that was interrupted twice.
-const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -139,12 +120,4 @@ fn database(args: &SourceArgs) -> Result<Database> {
         );
     }
     Ok(database)
-}
-
-fn create_parent(file: &Path) -> Result<()> {
-    let Some(directory) = file.parent() else {
-        return Ok(());
-    };
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("cannot create the directory {}", directory.display()))
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row as SqlRow, Value as Sql};
+use snowpipe_connector_support::keyset::{Page, Pages};
 
 use crate::connection::{Database, answered, is_temporary};
 use crate::key::{self, Key, Position};
-use crate::keyset::{Page, Pages};
 use crate::schema::{Table, quoted};
 use crate::types::from_page;
 use crate::value::Row;

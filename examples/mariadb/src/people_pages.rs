@@ -1,8 +1,8 @@
 //! The gold rows of a table of people: the pages of the table with each row converted.
 
 use anyhow::{Result, ensure};
+use snowpipe_connector_support::keyset::{Page, Pages};
 
-use crate::keyset::{Page, Pages};
 use crate::quality::gold::Customer;
 use crate::schema::Table;
 use crate::value::{Row, Value};

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use snowpipe_connector_support::data_file::{self, create_parent};
 use snowpipe_streaming::emulator::Server;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tokio::task::spawn_blocking;
 
 use crate::cli::TargetArgs;
-use crate::{create_parent, data_file};
 
 pub(crate) struct Target {
     profile: Profile,

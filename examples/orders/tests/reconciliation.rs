@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use serde_json::Value;
+use snowpipe_connector_support::text_table::{Align, aligned};
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, Server};
 use tokio::sync::watch;
@@ -14,7 +15,6 @@ use crate::landing::{Landed, count, statements};
 use crate::run;
 use crate::table::Schema;
 use crate::target::SETUP;
-use crate::text_table::{Align, aligned};
 
 /// Runs the example with these arguments; `DIR` is the folder.
 async fn example(folder: &Path, line: &str) -> (anyhow::Result<u8>, String) {

@@ -9,10 +9,10 @@ use futures_util::future::try_join_all;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
 use serde_json::Value;
+use snowpipe_connector_support::error_text::with_causes;
 use snowpipe_streaming::sql::{SqlClient, Statement};
 
 use super::ReportPlace;
-use crate::error_text::with_causes;
 use crate::reports;
 
 /// The timeout for a statement in an account, where a suspended warehouse has to resume first.

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use snowpipe_connector_support::error_text::with_causes;
 use tokio::sync::watch;
 
 use super::reports_scene::Scene;
 use crate::cli::Args;
-use crate::error_text::with_causes;
 use crate::live::{Board, Phase};
 use crate::misconfigured::is_misconfigured;
 use crate::page::Page;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use rusqlite::{Connection, ErrorCode};
+use snowpipe_connector_support::error_text::with_causes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::reports_scene::{OBJECTS, Scene};
 use crate::dashboard::ReportPlace;
-use crate::error_text::with_causes;
 use crate::keeper::Keeper;
 use crate::live::{Board, Live};
 use crate::misconfigured::is_misconfigured;

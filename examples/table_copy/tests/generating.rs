@@ -1,10 +1,10 @@
 //! The source is generated once, completely, and with the same rows on every machine.
 
 use rusqlite::Connection;
+use snowpipe_connector_support::people::{self, PEOPLE};
 use tempfile::TempDir;
 
 use super::{Copy, ROWS};
-use crate::people::{self, PEOPLE};
 
 /// The files that a run leaves when it is killed while it generates the source, in a new directory.
 fn killed_while_generating(spilled: bool) -> TempDir {

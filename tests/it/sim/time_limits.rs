@@ -122,14 +122,14 @@ impl Plan {
         let (rows, ops) = (channel.rows, channel.ops.len());
         // After a reject that is isolated, requests are small for a while, and each waits until the one before is counted.
         let isolates = process.isolate && channel.bad_percent > 0;
-        let isolated = match server.answers.wire.row_counters {
+        let until_counted = match server.answers.wire.row_counters {
             RowCounters::Late if isolates => commit + COUNTED,
             _ => Duration::ZERO,
         };
         // Each writer takes the channel over from the others, and each row may have to be sent by all of them.
         let rivals = (0..self.channels.len()).map(|channel| self.rivals(channel).count());
         let rivals = rivals.max().unwrap_or_default();
-        let each = call + isolated;
+        let each = call + until_counted;
         let appends = each * u32::try_from(rows).unwrap() * u32::try_from(1 + rivals).unwrap();
         let waits = (commit + 2 * call + 2 * others + KNOWN) * u32::try_from(ops + 1).unwrap();
         // Rows sent before the last fault may be lost, which is noticed when commits stall. A channel that is closed or

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
+use snowpipe_connector_support::lines::Lines;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -16,7 +17,6 @@ use crate::cli::OnGap;
 use crate::csv;
 use crate::cursor::Cursor;
 use crate::letters::{DeadLetter, Kept};
-use crate::lines::Lines;
 use crate::sensor::Measurement;
 use crate::sequence::Sequence;
 use crate::stopping;

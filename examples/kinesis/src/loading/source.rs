@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use snowpipe_connector_support::lines::Lines;
 use snowpipe_streaming::ingest::{Batch, Pair, Rejected, Source};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
@@ -13,7 +14,6 @@ use super::list;
 use crate::bucket::{Bucket, TooLong};
 use crate::csv;
 use crate::letters::DeadLetter;
-use crate::lines::Lines;
 use crate::sensor::Row;
 
 /// The number of an object, and of a row in it, both counted from 1.

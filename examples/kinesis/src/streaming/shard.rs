@@ -1,12 +1,12 @@
 //! One shard as a source of rows.
 
+use snowpipe_connector_support::lines::Lines;
 use snowpipe_streaming::ingest::{Batch, Rejected, Source};
 use tracing::warn;
 
 use super::partition::Partition;
 use crate::cursor::Cursor;
 use crate::letters::{DeadLetter, Kept};
-use crate::lines::Lines;
 use crate::sensor::{Measurement, Row};
 use crate::sequence::Sequence;
 use crate::stream::StreamError;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use snowpipe_connector_support::lines::Lines;
 use snowpipe_streaming::StreamingIngestClient;
 use snowpipe_streaming::ingest::group::{Event, Partitions, channel_name};
 use tokio::sync::mpsc;
@@ -15,7 +16,6 @@ use super::shard::ShardSource;
 use crate::cli::{OnGap, SourceArgs, StreamArgs};
 use crate::cursor::Cursor;
 use crate::discovery::{Discovery, Elsewhere};
-use crate::lines::Lines;
 use crate::sensor::Measurement;
 use crate::stream::{Shard, Stream, StreamError};
 

@@ -2,11 +2,12 @@
 
 use std::fmt::{self, Write as _};
 
+use snowpipe_connector_support::text_table::{Align, aligned};
+
 use super::comparison::{Comparison, Difference, Kind};
 use super::defects;
 use super::gold::COLUMNS;
 use super::report::{Check, Report, Status, TableReport};
-use crate::text_table::{Align, aligned};
 
 /// A figure, and its values in the source, the raw and the gold table.
 pub(super) type Figure = [String; 4];

@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rusqlite::{Connection, Transaction, params};
 
+use crate::data_file::create_parent;
 use crate::person::Person;
 
 /// How many people a new table has.
-pub(crate) const PEOPLE: u32 = 100_000;
+pub const PEOPLE: u32 = 100_000;
 
 const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS PEOPLE_100K (
@@ -31,8 +32,8 @@ const TABLE: &str = "
 ///
 /// # Errors
 /// If the file cannot be written or holds another table of that name.
-pub(crate) fn generate(path: &Path, count: Option<u32>) -> Result<u32> {
-    crate::create_parent(path)?;
+pub fn generate(path: &Path, count: Option<u32>) -> Result<u32> {
+    create_parent(path)?;
     let generate = || -> rusqlite::Result<u32> {
         let mut connection = Connection::open(path)?;
         let count = match count {
@@ -54,7 +55,10 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Creates the table if it is missing, and inserts people until it has `count` of them. Returns how many are new.
-pub(crate) fn fill(transaction: &Transaction<'_>, count: u32) -> rusqlite::Result<u32> {
+///
+/// # Errors
+/// If the database cannot be written.
+pub fn fill(transaction: &Transaction<'_>, count: u32) -> rusqlite::Result<u32> {
     transaction.execute(TABLE, [])?;
     let last: u32 = transaction.query_row(
         "SELECT coalesce(max(ROW_INDEX), 0) FROM PEOPLE_100K",

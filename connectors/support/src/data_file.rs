@@ -1,8 +1,6 @@
 //! The SQLite file that holds an emulator's tables, called the landing: how the emulator opens it, and how an example reads
 //! it and counts the rows that have landed.
 
-#![allow(dead_code, reason = "no example uses all of it")]
-
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -13,14 +11,14 @@ use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator};
 ///
 /// # Errors
 /// If the file cannot be used.
-pub(crate) fn emulator(path: &Path, setup: &str) -> Result<Emulator> {
+pub fn emulator(path: &Path, setup: &str) -> Result<Emulator> {
     let tables = DataFile::open(path, &Ddl::Bootstrap(setup.to_owned()))
         .with_context(|| format!("the landing {} cannot be used", path.display()))?;
     Ok(Emulator::builder().data_file(tables).build()?)
 }
 
 /// Why the landing of an emulator in another process cannot be used, if its file does not exist.
-pub(crate) fn missing(landing: Option<&Path>) -> Option<String> {
+pub fn missing(landing: Option<&Path>) -> Option<String> {
     let missing = landing.filter(|path| !path.exists())?;
     Some(format!(
         "there is no landing {}: name the data file of the emulator that the profile leads to, or leave --landing out",
@@ -28,26 +26,40 @@ pub(crate) fn missing(landing: Option<&Path>) -> Option<String> {
     ))
 }
 
+/// Creates the directory of a file.
+///
+/// # Errors
+/// If it cannot be created.
+pub fn create_parent(file: &Path) -> Result<()> {
+    let Some(directory) = file.parent() else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create the directory {}", directory.display()))
+}
+
 /// Opens a SQLite file for reading only. The emulator may have it open meanwhile.
 ///
 /// # Errors
 /// If the file does not exist or cannot be opened.
-pub(crate) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
+pub fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 /// How many rows of a table have landed, and how many different ids they have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Landed {
-    pub(crate) rows: u64,
-    pub(crate) distinct: u64,
+pub struct Landed {
+    /// Rows, each counted as often as it landed.
+    pub rows: u64,
+    /// Different ids.
+    pub distinct: u64,
 }
 
 /// Counts the landed rows of a table, whose ids are in the column `id`.
 ///
 /// # Errors
 /// If the file cannot be read, or does not have this table.
-pub(crate) fn count(path: &Path, table: &str, id: &str) -> Result<Landed> {
+pub fn count(path: &Path, table: &str, id: &str) -> Result<Landed> {
     // The same as `count_statement`, but faster: grouping sorts, where DISTINCT looks up each value.
     let sql = format!(
         "SELECT coalesce(sum(ROWS), 0), count({id}) FROM (SELECT {id}, count(*) AS ROWS FROM {table} GROUP BY {id})"
@@ -64,6 +76,6 @@ pub(crate) fn count(path: &Path, table: &str, id: &str) -> Result<Landed> {
 }
 
 /// The statement that counts the rows and the different ids of a table, in an account or in an emulator's file.
-pub(crate) fn count_statement(table: &str, id: &str) -> String {
+pub fn count_statement(table: &str, id: &str) -> String {
     format!("SELECT count(*), count(DISTINCT {id}) FROM {table}")
 }

@@ -5,11 +5,15 @@ use std::io;
 use anyhow::{Context, Result};
 use tokio::sync::watch;
 
-use crate::INTERRUPTED;
+/// The exit code after a second signal: that of a shell whose command Ctrl-C has ended.
+pub const INTERRUPTED: u8 = 130;
 
-/// A flag that becomes true at the first signal. Call this once, inside the runtime. The second signal exits with the
-/// example's code `INTERRUPTED`.
-pub(crate) fn listen() -> Result<watch::Receiver<bool>> {
+/// A flag that becomes true at the first signal. Call this once, inside the runtime. The second signal exits with the code
+/// [`INTERRUPTED`].
+///
+/// # Errors
+/// If signals cannot be received.
+pub fn listen() -> Result<watch::Receiver<bool>> {
     let mut signals = Signals::new().context("cannot wait for signals")?;
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {

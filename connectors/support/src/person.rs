@@ -18,22 +18,23 @@ const JOBS: &[&str] = &[
 ];
 const DOMAINS: &[&str] = &["example.com", "example.net", "example.org"];
 
-/// A person.
+/// A person. Fields are columns of the table.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Person {
-    pub(crate) user_id: String,
-    pub(crate) first_name: &'static str,
-    pub(crate) last_name: &'static str,
-    pub(crate) sex: &'static str,
-    pub(crate) email: Option<String>,
-    pub(crate) phone: Option<String>,
-    pub(crate) date_of_birth: String,
-    pub(crate) job_title: &'static str,
+#[expect(missing_docs, reason = "the names of the columns say what they are")]
+pub struct Person {
+    pub user_id: String,
+    pub first_name: &'static str,
+    pub last_name: &'static str,
+    pub sex: &'static str,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub date_of_birth: String,
+    pub job_title: &'static str,
 }
 
 impl Person {
     /// The person of a number. Another seed gives other people.
-    pub(crate) fn numbered(seed: u64, row_index: u32) -> Self {
+    pub fn numbered(seed: u64, row_index: u32) -> Self {
         let mut dice = Dice::new(seed, row_index.into());
         let is_female = dice.below(2) == 0;
         let user_id = user_id(row_index, &mut dice);

@@ -1,16 +1,16 @@
 //! Tables of text with aligned columns.
 
-#![allow(dead_code, reason = "some tables are aligned to one side")]
-
 /// The alignment of a column.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Align {
+pub enum Align {
+    /// To the left, as texts.
     Left,
+    /// To the right, as numbers.
     Right,
 }
 
 /// One line for each row. Columns are as wide as their widest cells, with two spaces between them.
-pub(crate) fn aligned<const N: usize>(columns: [Align; N], rows: &[[String; N]]) -> String {
+pub fn aligned<const N: usize>(columns: [Align; N], rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -15,9 +15,10 @@ use tokio::task::spawn_blocking;
 use crate::rejects::Rejects;
 
 /// How pages are read.
-pub(crate) trait Pages: Send {
+pub trait Pages: Send {
     /// The place of a row, which rises with the key.
     type Offset: Offset;
+    /// A row, as it is sent.
     type Row: Serialize + Send + 'static;
 
     /// Reads at most `max` rows after the offset, or from the first one.
@@ -39,16 +40,19 @@ pub(crate) trait Pages: Send {
 }
 
 /// Consecutive rows of a table.
-pub(crate) struct Page<O, R> {
-    pub(crate) rows: Vec<(O, R)>,
+#[derive(Debug)]
+pub struct Page<O, R> {
+    /// The rows with their places.
+    pub rows: Vec<(O, R)>,
     /// Whether these are the last rows.
-    pub(crate) is_end: bool,
+    pub is_end: bool,
 }
 
 /// The rows of a table, and the file for those that the target rejects.
 #[derive(Debug)]
-pub(crate) struct Keyset<P> {
-    pub(crate) pages: P,
+pub struct Keyset<P> {
+    /// Where the rows come from.
+    pub pages: P,
     rejects: Arc<Mutex<Rejects>>,
 }
 
@@ -57,7 +61,7 @@ impl<P> Keyset<P> {
     ///
     /// # Errors
     /// If the file cannot be opened.
-    pub(crate) fn new(pages: P, rejects: &Path, target: String) -> Result<Self> {
+    pub fn new(pages: P, rejects: &Path, target: String) -> Result<Self> {
         let rejects = Arc::new(Mutex::new(Rejects::open(rejects, target)?));
         Ok(Self { pages, rejects })
     }

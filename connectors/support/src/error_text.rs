@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// The message of an error and those of its causes, without repetition.
-pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     // SQLite's innermost error is only the number behind the message of the error above it.

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 /// The open file. Clones append to the same one.
 #[derive(Debug, Clone)]
-pub(crate) struct Lines(Arc<Mutex<Appended<File>>>);
+pub struct Lines(Arc<Mutex<Appended<File>>>);
 
 #[derive(Debug)]
 struct Appended<F> {
@@ -25,7 +25,7 @@ impl Lines {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let open = || {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -51,7 +51,7 @@ impl Lines {
     ///
     /// # Errors
     /// If the file cannot be written. Some of the lines may be in it nevertheless.
-    pub(crate) async fn append<T: Serialize + Send + 'static>(&self, values: Vec<T>) -> Result<()> {
+    pub async fn append<T: Serialize + Send + 'static>(&self, values: Vec<T>) -> Result<()> {
         let file = Arc::clone(&self.0);
         spawn_blocking(move || {
             let mut lines = Vec::new();

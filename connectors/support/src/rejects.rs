@@ -34,7 +34,7 @@ const SEEN: &str = "SELECT TOTAL FROM SEEN WHERE TARGET = ? AND CHANNEL = ?";
 
 /// The file, and the target whose rejected rows are written to it.
 #[derive(Debug)]
-pub(crate) struct Rejects {
+pub struct Rejects {
     connection: Connection,
     target: String,
 }
@@ -44,7 +44,7 @@ impl Rejects {
     ///
     /// # Errors
     /// If the file cannot be written or is not of this kind.
-    pub(crate) fn open(path: &Path, target: String) -> Result<Self> {
+    pub fn open(path: &Path, target: String) -> Result<Self> {
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(path)?;
             connection.execute_batch(TABLES)?;
@@ -66,7 +66,7 @@ impl Rejects {
     ///
     /// # Errors
     /// If the file cannot be written. Then nothing is written.
-    pub(crate) fn keep<O: Offset, R: Serialize>(
+    pub fn keep<O: Offset, R: Serialize>(
         &mut self,
         rejected: &Rejected<O>,
         rows: &[(O, R)],
@@ -99,7 +99,7 @@ impl Rejects {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(crate) fn seen(&self, channel: &str) -> Result<u64> {
+    pub fn seen(&self, channel: &str) -> Result<u64> {
         let of_channel = [self.target.as_str(), channel];
         let seen = self
             .connection

@@ -1,0 +1,13 @@
+//! What the example programs and the connectors share: signals and exit codes, files of dead letters and of JSON lines, the data file of
+//! an emulator, a source that reads a table by its key, tables of text, and generated data.
+
+pub mod data_file;
+pub mod dice;
+pub mod error_text;
+pub mod keyset;
+pub mod lines;
+pub mod people;
+pub mod person;
+pub mod rejects;
+pub mod signals;
+pub mod text_table;
