@@ -85,6 +85,34 @@ async fn the_token_alone_decides_if_asked_for() {
     assert!(start.elapsed() < Duration::from_secs(4));
 }
 
+/// Where the counters come with the token, waiting for them costs neither time nor requests.
+#[tokio::test(start_paused = true)]
+async fn counters_that_come_with_the_token_cost_nothing() {
+    let mut costs = Vec::new();
+    for evidence in [CommitEvidence::Token, CommitEvidence::RowCounts] {
+        let world = World::new();
+        let builder = world.builder().commit_evidence(evidence).seed(7);
+        let client = builder.build().await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let start = Instant::now();
+        let mut known = Vec::new();
+        for n in 0..50 {
+            let receipt = channel.append_row(&row(n), n).await.unwrap();
+            receipt.committed().await.unwrap();
+            known.push(start.elapsed());
+        }
+        channel.close().await.unwrap();
+        let requests: Vec<_> = world
+            .emulator
+            .log()
+            .iter()
+            .map(|one| one.endpoint)
+            .collect();
+        costs.push((known, requests));
+    }
+    assert_eq!(costs[0], costs[1]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_keeps_rejects_that_are_counted_after_the_token() {
     let world = late();
