@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The Markdown files that are checked, relative to the repository's root.
-const PAPERS: [&str; 12] = [
+const PAPERS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
+    "RELEASING.md",
     "SECURITY.md",
     "CHANGELOG.md",
     "examples/README.md",
