@@ -126,8 +126,12 @@ impl ClientContext {
     ) -> Result<T, Failure> {
         let patience = self.options.attempt_timeout;
         let slot = self.opens.take(0, patience).await;
-        let _slot = slot.ok_or_else(|| no_slot("opening a channel", patience))?;
-        open.await
+        let slot = slot.ok_or_else(|| no_slot("opening a channel", patience))?;
+        let answer = open.await;
+        if !answer.as_ref().is_err_and(is_timeout) {
+            slot.answered(patience);
+        }
+        answer
     }
 
     /// Sends an append of `bytes` when there is a slot for it, and learns from timeouts how many bytes may be under way.
@@ -141,16 +145,14 @@ impl ClientContext {
         let slot = slot.ok_or_else(|| no_slot("an append", timeout))?;
         let answer = append.await;
         match &answer {
-            Err(Failure::Ambiguous(error)) if error.kind() == ErrorKind::Timeout => {
-                match slot.timed_out() {
-                    Narrowed::No => {}
-                    Narrowed::To(window) => warn!(
-                        pipe = %self.pipe,
-                        "appends have no answer within {timeout:?}: at most {window} bytes, or one append, are under way at once until they are answered sooner"
-                    ),
-                    Narrowed::Alone => self.request_limit.timed_out(bytes),
-                }
-            }
+            Err(failure) if is_timeout(failure) => match slot.timed_out() {
+                Narrowed::No => {}
+                Narrowed::To(window) => warn!(
+                    pipe = %self.pipe,
+                    "appends have no answer within {timeout:?}: at most {window} bytes, or one append, are under way at once until they are answered sooner"
+                ),
+                Narrowed::Alone => self.request_limit.timed_out(bytes),
+            },
             Err(Failure::NotSent(_) | Failure::AccountRefused(_)) => {}
             Ok(_) | Err(_) => slot.answered(timeout),
         }
@@ -169,6 +171,11 @@ impl ClientContext {
             .unwrap_or_else(PoisonError::into_inner)
             .f64()
     }
+}
+
+/// Whether the request was sent and not answered in time.
+fn is_timeout(failure: &Failure) -> bool {
+    matches!(failure, Failure::Ambiguous(error) if error.kind() == ErrorKind::Timeout)
 }
 
 /// No request was sent, because those of the pipe that are under way are not answered.

@@ -75,6 +75,18 @@ async fn channels_are_opened_at_the_same_time() {
     );
 }
 
+/// Opens wait for a slot as long as others are answered, however long that takes.
+#[tokio::test(start_paused = true)]
+async fn many_channels_of_a_slow_server_are_opened_one_after_the_other() {
+    let world = World::new();
+    let transport = world.transport().with_latency(Duration::from_secs(20));
+    let client = world.builder().transport(transport).build().await.unwrap();
+    let start = Instant::now();
+    let held = open(&client, 600).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(5 * 40), "128 at once");
+    assert_eq!(world.requests(Endpoint::Open), held.len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_commits_of_all_channels_are_learned_by_bulk_calls() {
     let world = World::with(|e| e.limits(Limits::off()).commit_every(Duration::ZERO));
