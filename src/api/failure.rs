@@ -12,8 +12,10 @@ use crate::http::{Response, TransportError, TransportErrorKind};
 use crate::types::error::{Error, ErrorKind};
 use crate::types::secret::Secret;
 
-/// The longest `Retry-After` that is respected.
+/// The longest `Retry-After` of a 429 that is respected.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// That of a 408 or 5xx, which may come from an intermediary that does not know when the service is back.
+const MAX_AFTER_FAILURE: Duration = Duration::from_secs(60);
 
 /// The bearer token of a request, as an extension of its answer.
 #[derive(Debug, Clone)]
@@ -67,7 +69,7 @@ impl Failure {
         }
     }
 
-    /// The delay that the server asks for, with a 429 or a 503 (RFC 9110, 10.2.3).
+    /// The delay that the server asks for, with a 429, a 408 or a 5xx (RFC 9110, 10.2.3).
     pub(crate) fn asked_delay(&self) -> Option<Duration> {
         self.error().retry_after()
     }
@@ -192,10 +194,12 @@ pub(super) fn answered(host: Host, what: &str, response: &Response, now: SystemT
     let status = response.status();
     let said = wire::server_error(response.body());
     let after = retry_after(response.headers(), now);
-    let temporary = || describe(host, what, status, &said).with_retry_after(after);
+    let temporary = |after| describe(host, what, status, &said).with_retry_after(after);
     match status.as_u16() {
-        429 => Failure::Throttled(temporary()),
-        408 | 500.. => Failure::Ambiguous(temporary()),
+        429 => Failure::Throttled(temporary(after)),
+        408 | 500.. => {
+            Failure::Ambiguous(temporary(after.map(|delay| delay.min(MAX_AFTER_FAILURE))))
+        }
         // The service redirects nothing. An intermediary has answered in its place, and has not passed the request on.
         300..400 if host == Host::Ingest => Failure::NotSent(describe(host, what, status, &said)),
         _ => decided(host, what, status, said),

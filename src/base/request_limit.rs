@@ -10,6 +10,8 @@ use tracing::{debug, warn};
 /// A refusal of less says nothing about the limit of a service: its own is 4 MiB, and proxies that refuse bodies begin at some
 /// hundred kilobytes. What is refused is split in any case.
 const FLOOR: usize = 16 << 10;
+/// The same of timeouts: a shorter request that is not answered in time says nothing about the uplink.
+const TIMED_OUT_FLOOR: usize = 256 << 10;
 /// The limit is doubled when no request was refused for this long.
 const RAISED_AFTER: Duration = Duration::from_secs(600);
 
@@ -55,7 +57,7 @@ impl RequestLimit {
 
     /// The server refused a request of `bytes` as too large.
     pub(crate) fn refused(&self, bytes: usize) {
-        if let Some(half) = self.refused.lower(bytes) {
+        if let Some(half) = self.refused.lower(bytes, FLOOR) {
             warn!(
                 "the server refuses {bytes} bytes in one request; the client sends at most {half} from now on, and tries larger requests every {RAISED_AFTER:?}"
             );
@@ -64,11 +66,16 @@ impl RequestLimit {
 
     /// A request of `bytes` was not answered in time, although hardly any other was under way.
     pub(crate) fn timed_out(&self, bytes: usize) {
-        if let Some(half) = self.timed_out.lower(bytes) {
+        if let Some(half) = self.timed_out.lower(bytes, TIMED_OUT_FLOOR) {
             warn!(
-                "the server does not answer requests of {bytes} bytes in time; new requests have at most {half}, and larger ones are tried every {RAISED_AFTER:?}"
+                "the server does not answer requests of {bytes} bytes in time; new requests have at most {half} until such are answered sooner"
             );
         }
+    }
+
+    /// A request of `bytes` was answered well in time. If it was about as long as timeouts allow, longer ones are tried.
+    pub(crate) fn succeeded(&self, bytes: usize) {
+        self.timed_out.double_after(bytes);
     }
 }
 
@@ -98,10 +105,18 @@ impl Learned {
         known
     }
 
+    fn double_after(&self, bytes: usize) {
+        let known = self.limit.load(Ordering::Relaxed);
+        if known < self.most && bytes >= known / 2 {
+            let raised = known.saturating_mul(2).min(self.most);
+            self.limit.fetch_max(raised, Ordering::Relaxed);
+        }
+    }
+
     /// Halves the size that failed, and not the limit, because several requests of one size may fail at the same time. Returns the new
     /// limit when it is lowered for the first time.
-    fn lower(&self, bytes: usize) -> Option<usize> {
-        let half = (bytes / 2).max(FLOOR.min(self.most));
+    fn lower(&self, bytes: usize, floor: usize) -> Option<usize> {
+        let half = (bytes / 2).max(floor.min(self.most));
         let mut at = self.raised_at();
         let is_first = at.replace(Instant::now() + RAISED_AFTER).is_none();
         let is_lower = self.limit.fetch_min(half, Ordering::Relaxed) > half;
@@ -154,6 +169,13 @@ mod tests {
     async fn timeouts_lower_the_limit_of_their_pipe_and_refusals_that_of_all() {
         let limit = RequestLimit::new(1_000_000);
         let other = limit.for_pipe();
+        limit.timed_out(20_000);
+        assert_eq!(limit.get(), TIMED_OUT_FLOOR, "a short one says nothing");
+        limit.succeeded(TIMED_OUT_FLOOR / 2);
+        limit.succeeded(TIMED_OUT_FLOOR / 2);
+        assert_eq!(limit.get(), 2 * TIMED_OUT_FLOOR);
+        limit.succeeded(2 * TIMED_OUT_FLOOR);
+        assert_eq!(limit.get(), 1_000_000);
         limit.timed_out(1_000_000);
         assert_eq!((limit.get(), other.get()), (500_000, 1_000_000));
         other.refused(200_000);

@@ -26,7 +26,7 @@ pub(crate) fn spawn(registry: Arc<Registry>, shared: Arc<Shared>) {
     tokio::spawn(async move { drive(&driving.registry, &driving.shared).await }.instrument(span));
 }
 
-/// Ends the channel when the driver stops for any reason, including a runtime shutdown and a panic of the transport.
+/// Ends the channel when the driver stops for any reason, such as the shutdown of its runtime or a panic.
 struct Driving {
     registry: Arc<Registry>,
     shared: Arc<Shared>,

@@ -117,7 +117,7 @@ impl Registry {
         }
     }
 
-    /// The poller with this number has stopped. If a call of the transport has panicked, another poller would meet the same.
+    /// The poller with this number has stopped. If it has panicked, another one would as well.
     pub(crate) fn poller_stopped(&self, number: u64, has_panicked: bool) {
         if self.is_closed() {
             return;
@@ -136,7 +136,7 @@ impl Registry {
             }
             let error = Error::new(
                 ErrorKind::ClientClosed,
-                "the task that asks for commits has panicked in a call of the transport, the credential or the clock; reopen the channel",
+                "the task that asks for commits has panicked; reopen the channel",
             );
             channel.update_and_wake(|core, now| {
                 if !core.is_ended() {

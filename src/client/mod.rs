@@ -119,7 +119,7 @@ impl StreamingIngestClient {
     /// A client of another pipe of the same account. The two share the options, the login, the host, the connections, the
     /// memory budget, the request limit learned from 413 answers, the slots for 256 requests with rows and 128 opens at once, and the
     /// clock. Each has its own channels and counters, and is closed separately. A pipe that does not answer leaves memory and slots to
-    /// the others: what it holds never exceeds what stays free.
+    /// the others: it takes no more while it holds as much as is free.
     ///
     /// Nothing is sent: whether the pipe exists is known with the first channel that is opened.
     ///

@@ -128,8 +128,12 @@ impl ClientContext {
         let slot = self.opens.take(0, patience).await;
         let slot = slot.ok_or_else(|| no_slot("opening a channel", patience))?;
         let answer = open.await;
-        if !answer.as_ref().is_err_and(is_timeout) {
-            slot.answered(patience);
+        match &answer {
+            Ok(_) => {
+                slot.succeeded(patience);
+            }
+            Err(failure) if is_of_service(failure) => slot.refused(),
+            Err(_) => {}
         }
         answer
     }
@@ -145,7 +149,7 @@ impl ClientContext {
         let slot = slot.ok_or_else(|| no_slot("an append", timeout))?;
         let answer = append.await;
         match &answer {
-            Err(failure) if is_timeout(failure) => match slot.timed_out() {
+            Err(failure) if is_timeout(failure) => match slot.timed_out(timeout) {
                 Narrowed::No => {}
                 Narrowed::To(window) => warn!(
                     pipe = %self.pipe,
@@ -153,8 +157,10 @@ impl ClientContext {
                 ),
                 Narrowed::Alone => self.request_limit.timed_out(bytes),
             },
-            Err(Failure::NotSent(_) | Failure::AccountRefused(_)) => {}
-            Ok(_) | Err(_) => slot.answered(timeout),
+            Err(failure) if is_of_service(failure) => slot.refused(),
+            Err(_) => {}
+            Ok(_) if slot.succeeded(timeout) => self.request_limit.succeeded(bytes),
+            Ok(_) => {}
         }
         answer
     }
@@ -178,10 +184,16 @@ fn is_timeout(failure: &Failure) -> bool {
     matches!(failure, Failure::Ambiguous(error) if error.kind() == ErrorKind::Timeout)
 }
 
-/// No request was sent, because those of the pipe that are under way are not answered.
+/// Whether the ingest host has answered.
+fn is_of_service(failure: &Failure) -> bool {
+    let is_before = matches!(failure, Failure::NotSent(_) | Failure::AccountRefused(_));
+    !is_before && failure.error().http_status().is_some()
+}
+
+/// No request was sent, because there was no slot, and no sign that there will be one.
 fn no_slot(what: &str, patience: Duration) -> Failure {
     let text = format!(
-        "{what} was not sent: the requests of this pipe that are under way have no answer for {patience:?}"
+        "{what} was not sent: too many requests are under way, and for {patience:?} none of this pipe was answered"
     );
     Failure::NotSent(Error::new(ErrorKind::Timeout, text))
 }

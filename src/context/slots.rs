@@ -1,7 +1,7 @@
 //! Slots for requests of one kind, which the pipes of a client share: how many may be under way at once.
 //!
-//! What does not answer costs the others a bounded part. As long as a client has several pipes, the slots of one may not exceed
-//! those that stay free: one pipe whose requests hang holds half of them, two hold a third each. Slots are given in the order of
+//! What does not answer costs the others a bounded part. As long as a client has several pipes, one takes no further slot while it holds
+//! as many as are free: a pipe whose requests hang holds half of them, two hold a third each. Slots are given in the order of
 //! requests within a pipe, and to one pipe after the other.
 
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::uploads::{Narrowed, Uploads, is_large};
+use super::uploads::{Narrowed, Uploads, is_large, is_quick};
 
 /// The slots as one pipe sees them.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct Slots {
 #[derive(Debug)]
 struct Pipes {
     most: usize,
+    /// The number of the next pipe, or of the next request that waits.
     next_number: u64,
     taken: usize,
     /// The first one has waited longest for its turn.
@@ -46,6 +47,8 @@ struct Pipe {
 /// A request that waits for its slot.
 #[derive(Debug)]
 struct Waiting {
+    /// Requests that arrive later have higher numbers.
+    number: u64,
     bytes: usize,
     promise: oneshot::Sender<Slot>,
 }
@@ -95,9 +98,7 @@ impl Slots {
     pub(super) async fn take(&self, bytes: usize, patience: Duration) -> Option<Slot> {
         let mut until = Instant::now() + patience;
         let (promise, mut promised) = oneshot::channel();
-        lock(&self.pipes)
-            .pipe(self.pipe)?
-            .enqueue(Waiting { bytes, promise });
+        lock(&self.pipes).enqueue(self.pipe, bytes, promise);
         grant(&self.pipes);
         loop {
             if let Ok(slot) = timeout_at(until, &mut promised).await {
@@ -111,6 +112,8 @@ impl Slots {
         }
         drop(promised);
         lock(&self.pipes).pipe(self.pipe)?.forget_cancelled();
+        // What waited behind it may fit.
+        grant(&self.pipes);
         None
     }
 }
@@ -128,25 +131,31 @@ impl Drop for Slots {
 }
 
 impl Slot {
-    /// The request was answered. It was well in time if that took a small part of `timeout`.
-    pub(super) fn answered(&self, timeout: Duration) {
-        let now = Instant::now();
-        let mut pipes = lock(&self.pipes);
-        let Some(pipe) = pipes.pipe(self.pipe) else {
-            return;
-        };
-        pipe.answered_at = Some(now);
-        if now.saturating_duration_since(self.taken_at) <= timeout / 4 {
-            pipe.uploads.answered_quickly(self.bytes, now, timeout);
+    /// The service has refused the request, which others that wait take as a sign of life.
+    pub(super) fn refused(&self) {
+        if let Some(pipe) = lock(&self.pipes).pipe(self.pipe) {
+            pipe.answered_at = Some(Instant::now());
         }
     }
 
-    /// The request was not answered in time.
-    pub(super) fn timed_out(&self) -> Narrowed {
+    /// The request succeeded. Returns whether it was well in time, which is a small part of `timeout`.
+    pub(super) fn succeeded(&self, timeout: Duration) -> bool {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.taken_at);
+        if let Some(pipe) = lock(&self.pipes).pipe(self.pipe) {
+            pipe.answered_at = Some(now);
+            pipe.uploads.succeeded(self.bytes, took, now, timeout);
+        }
+        is_quick(took, timeout)
+    }
+
+    /// The request was not answered within `timeout`.
+    pub(super) fn timed_out(&self, timeout: Duration) -> Narrowed {
         let mut pipes = lock(&self.pipes);
         let pipe = pipes.pipe(self.pipe);
         pipe.map_or(Narrowed::No, |pipe| {
-            pipe.uploads.timed_out(self.bytes, self.taken_at)
+            let uploads = &mut pipe.uploads;
+            uploads.timed_out(self.bytes, self.taken_at, timeout)
         })
     }
 }
@@ -168,6 +177,23 @@ impl Drop for Slot {
 impl Pipes {
     fn pipe(&mut self, number: u64) -> Option<&mut Pipe> {
         self.by_turn.iter_mut().find(|pipe| pipe.number == number)
+    }
+
+    fn enqueue(&mut self, pipe: u64, bytes: usize, promise: oneshot::Sender<Slot>) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let waiting = Waiting {
+            number,
+            bytes,
+            promise,
+        };
+        if let Some(pipe) = self.pipe(pipe) {
+            if is_large(bytes) {
+                pipe.large.push_back(waiting);
+            } else {
+                pipe.small.push_back(waiting);
+            }
+        }
     }
 
     fn remove_gone(&mut self) {
@@ -196,14 +222,6 @@ impl Pipes {
 }
 
 impl Pipe {
-    fn enqueue(&mut self, waiting: Waiting) {
-        if is_large(waiting.bytes) {
-            self.large.push_back(waiting);
-        } else {
-            self.small.push_back(waiting);
-        }
-    }
-
     fn forget_cancelled(&mut self) {
         self.small.retain(Waiting::is_awaited);
         self.large.retain(Waiting::is_awaited);
@@ -217,18 +235,21 @@ impl Pipe {
         }
     }
 
-    /// The next request that may be made. Its slot is taken.
+    /// The next request that may be made, in the order of arrival. Small ones pass a large one that has to wait. Its slot is taken.
     fn next(&mut self) -> Option<Waiting> {
         self.forget_cancelled_fronts();
-        let next = match self.small.pop_front() {
-            Some(small) => small,
-            None if self.uploads.admit(self.large.front()?.bytes) => {
-                let large = self.large.pop_front()?;
-                self.uploads.started(large.bytes);
-                large
-            }
-            None => return None,
+        let number = |waiting: &VecDeque<Waiting>| waiting.front().map(|first| first.number);
+        let (small, large) = (number(&self.small), number(&self.large));
+        let is_large_first = small.is_none() || large.is_some_and(|large| Some(large) < small);
+        let fits = |first: &Waiting| self.uploads.admit(first.bytes);
+        let next = if is_large_first && self.large.front().is_some_and(fits) {
+            self.large.pop_front()?
+        } else {
+            self.small.pop_front()?
         };
+        if is_large(next.bytes) {
+            self.uploads.started(next.bytes);
+        }
         self.taken += 1;
         Some(next)
     }
@@ -354,7 +375,7 @@ mod tests {
         assert!(slots.take(LARGE, MINUTE).await.is_none());
         assert_eq!(start.elapsed(), MINUTE);
         advance(MINUTE / 2).await;
-        held.answered(MINUTE);
+        held.succeeded(MINUTE);
         assert!(
             slots.take(LARGE, MINUTE).await.is_none(),
             "answered before it began to wait"
@@ -363,7 +384,7 @@ mod tests {
         let mut waits = Box::pin(slots.take(LARGE, MINUTE));
         assert!((&mut waits).now_or_never().is_none());
         advance(MINUTE / 2).await;
-        held.answered(MINUTE);
+        held.succeeded(MINUTE);
         assert!(waits.await.is_none());
         assert_eq!(start.elapsed(), 4 * MINUTE);
     }
@@ -373,10 +394,12 @@ mod tests {
         let slots = Slots::new(9);
         let held = take_all(&slots);
         advance(MINUTE).await;
-        assert_eq!(held[0].timed_out(), Narrowed::To(9 * LARGE / 2));
+        assert_eq!(held[0].timed_out(MINUTE), Narrowed::To(9 * LARGE / 2));
         let others = held[1..].iter();
         assert!(
-            others.map(Slot::timed_out).all(|one| one == Narrowed::No),
+            others
+                .map(|slot| slot.timed_out(MINUTE))
+                .all(|one| one == Narrowed::No),
             "sent before that"
         );
         drop(held);
@@ -387,9 +410,9 @@ mod tests {
             "small ones are not held back"
         );
         advance(MINUTE / 4).await;
-        held[0].answered(MINUTE);
+        held[0].succeeded(MINUTE);
         advance(MINUTE / 4).await;
-        held[1].answered(MINUTE);
+        held[1].succeeded(MINUTE);
         drop(held);
         let held = take_all(&slots);
         assert_eq!(held.len(), 5, "half a minute is not quick");
@@ -403,12 +426,12 @@ mod tests {
             let held = take_all(&slots);
             assert_eq!(held.len(), fit);
             advance(MINUTE).await;
-            assert_eq!(held[0].timed_out(), narrowed);
+            assert_eq!(held[0].timed_out(MINUTE), narrowed);
         }
         let shorter = take(&slots, LARGE / 4).unwrap();
         assert!(take(&slots, LARGE / 4).is_none());
         advance(MINUTE / 8).await;
-        shorter.answered(MINUTE);
+        shorter.succeeded(MINUTE);
         assert!(
             take(&slots, LARGE / 4).is_none(),
             "it says nothing about longer ones"
@@ -417,22 +440,48 @@ mod tests {
         let shorter_again = take(&slots, SMALL + 1);
         drop(shorter);
         let shorter = take(&slots, LARGE / 4).unwrap();
-        shorter.answered(MINUTE);
+        shorter.succeeded(MINUTE);
         assert!(take(&slots, LARGE / 4).is_some());
         drop(shorter_again);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_hangs_beside_one_of_its_length_changes_nothing() {
+    async fn a_request_that_hangs_beside_faster_ones_changes_nothing() {
         let slots = Slots::new(8);
-        let hangs = take(&slots, LARGE).unwrap();
-        take(&slots, LARGE).unwrap().answered(MINUTE);
-        take(&slots, LARGE / 2).unwrap().answered(MINUTE);
-        let [small, longer] = [SMALL, LARGE + 1].map(|bytes| take(&slots, bytes).unwrap());
+        let [hangs, other, small] =
+            [LARGE, LARGE / 8, SMALL].map(|bytes| take(&slots, bytes).unwrap());
+        advance(MINUTE / 32).await;
+        other.succeeded(MINUTE);
         advance(MINUTE).await;
-        assert_eq!(hangs.timed_out(), Narrowed::No);
-        assert_eq!(small.timed_out(), Narrowed::No);
-        assert_eq!(take_all(&slots).len(), 5);
-        assert!(matches!(longer.timed_out(), Narrowed::To(_)));
+        assert_eq!(hangs.timed_out(MINUTE), Narrowed::No, "four times as fast");
+        assert_eq!(small.timed_out(MINUTE), Narrowed::No);
+        // Shorter ones that share the uplink are answered sooner, and are as fast.
+        let [slow, other] = [LARGE, LARGE / 8].map(|bytes| take(&slots, bytes).unwrap());
+        advance(MINUTE / 8).await;
+        other.succeeded(MINUTE);
+        advance(MINUTE).await;
+        assert!(matches!(slow.timed_out(MINUTE), Narrowed::To(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_requests_have_their_turn_among_small_ones() {
+        let slots = Slots::new(1);
+        let mut held = take(&slots, SMALL);
+        assert!(held.is_some());
+        let mut large = Box::pin(slots.take(LARGE, MINUTE));
+        assert!((&mut large).now_or_never().is_none());
+        let mut small = [0, 1].map(|_| Box::pin(slots.take(SMALL, MINUTE)));
+        assert!(
+            small
+                .each_mut()
+                .iter_mut()
+                .all(|one| one.now_or_never().is_none())
+        );
+        held.take();
+        assert!(small[0].as_mut().now_or_never().is_none());
+        let first = large.now_or_never().flatten();
+        assert!(first.is_some());
+        drop(first);
+        assert!(small[0].as_mut().now_or_never().flatten().is_some());
     }
 }

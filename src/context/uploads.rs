@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 /// A request with a longer body is a large one.
 pub(super) const SMALL: usize = 16 << 10;
+/// A request is answered well in time if its deadline is so many times as far away.
+const QUICK: f64 = 4.0;
 /// How long a timeout tells what widens the window.
 pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
@@ -22,8 +24,8 @@ pub(super) struct Uploads {
     /// When the window was last narrowed, and the length of the request that timed out. Requests that were sent before say nothing
     /// about the window.
     narrowed: Option<(usize, Instant)>,
-    /// The largest of the requests that were recently answered well in time.
-    quick: Option<(usize, Instant)>,
+    /// The highest rate of the requests that succeeded recently, in bytes a second.
+    fastest: Option<(f64, Instant)>,
 }
 
 /// What a timeout led to.
@@ -55,29 +57,43 @@ impl Uploads {
         self.bytes == 0 || self.window.is_none_or(|window| after <= window)
     }
 
-    /// Widens the window by the request, so that it doubles in the time of one. Requests that are shorter than those that time out
-    /// are answered sooner, whatever is under way; they count when none has timed out for a while.
-    pub(super) fn answered_quickly(&mut self, bytes: usize, now: Instant, timeout: Duration) {
+    /// Widens the window by a request that was answered well in time, so that it doubles in the time of one. Requests that are shorter
+    /// than those that time out are answered sooner, whatever is under way; they count when none has timed out for a while.
+    pub(super) fn succeeded(
+        &mut self,
+        bytes: usize,
+        took: Duration,
+        now: Instant,
+        timeout: Duration,
+    ) {
         if !is_large(bytes) {
             return;
         }
-        let is_largest = |(largest, at)| bytes >= largest || now > at + timeout;
-        if self.quick.is_none_or(is_largest) {
-            self.quick = Some((bytes, now));
+        let rate = rate(bytes, took);
+        let is_fastest = |(fastest, at)| rate >= fastest || now > at + timeout;
+        if self.fastest.is_none_or(is_fastest) {
+            self.fastest = Some((rate, now));
         }
         let counts = |(length, at)| bytes >= length || now > at + FORGOTTEN_AFTER;
         if let Some(window) = &mut self.window
+            && is_quick(took, timeout)
             && self.narrowed.is_none_or(counts)
         {
             *window = window.saturating_add(bytes);
         }
     }
 
-    /// Halves the window, unless a request of that length was answered quickly meanwhile.
-    pub(super) fn timed_out(&mut self, bytes: usize, sent_at: Instant) -> Narrowed {
+    /// Halves the window, unless another request was several times as fast as this one had to be: those that share an uplink are
+    /// about equally fast.
+    pub(super) fn timed_out(
+        &mut self,
+        bytes: usize,
+        sent_at: Instant,
+        timeout: Duration,
+    ) -> Narrowed {
         let is_older = self.narrowed.is_some_and(|(_, at)| sent_at < at);
-        let was_quick = |(longest, at)| longest >= bytes && at >= sent_at;
-        if !is_large(bytes) || is_older || self.quick.is_some_and(was_quick) {
+        let was_fast = |(fastest, at)| fastest >= QUICK * rate(bytes, timeout) && at >= sent_at;
+        if !is_large(bytes) || is_older || self.fastest.is_some_and(was_fast) {
             return Narrowed::No;
         }
         let was_alone = self.window.is_some_and(|window| window <= bytes);
@@ -86,13 +102,30 @@ impl Uploads {
             .map_or(self.bytes, |window| window.min(self.bytes))
             / 2;
         self.window = Some(window);
-        self.narrowed = Some((bytes, Instant::now()));
+        let now = Instant::now();
         if was_alone {
+            // New requests are half as long.
+            self.narrowed = Some((bytes / 2, now));
             Narrowed::Alone
         } else {
+            self.narrowed = Some((bytes, now));
             Narrowed::To(window)
         }
     }
+}
+
+/// Whether a request that took so long was answered well in time.
+pub(super) fn is_quick(took: Duration, timeout: Duration) -> bool {
+    took.mul_f64(QUICK) <= timeout
+}
+
+/// In bytes a second.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a request has less than 2^52 bytes"
+)]
+fn rate(bytes: usize, time: Duration) -> f64 {
+    bytes as f64 / time.as_secs_f64().max(1e-3)
 }
 
 pub(super) fn is_large(bytes: usize) -> bool {

@@ -31,8 +31,8 @@ pub(super) fn spawn<T: Send + 'static>(context: &Arc<ClientContext>, shared: &Ar
     runtime.spawn(drive.instrument(span));
 }
 
-/// Ends the channel when the driver stops for any reason, including a runtime shutdown and a panic of the transport, so that
-/// no task waits for it.
+/// Ends the channel when the driver stops for any reason, such as the shutdown of its runtime or a panic, so that no task
+/// waits for it.
 struct Driving<T> {
     context: Arc<ClientContext>,
     shared: Arc<Shared<T>>,

@@ -113,7 +113,12 @@ async fn a_429_and_a_503_carry_the_delay_the_server_asks_for() {
         }
         let failure = append_failure(answer_with(503, &headers, "")).await;
         assert!(matches!(failure, Failure::Ambiguous(_)), "{failure:?}");
-        assert_eq!(failure.asked_delay(), delay, "{header:?}");
+        let most = Duration::from_secs(60);
+        assert_eq!(
+            failure.asked_delay(),
+            delay.map(|delay| delay.min(most)),
+            "{header:?}"
+        );
     }
 }
 
