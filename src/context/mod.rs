@@ -158,9 +158,8 @@ impl ClientContext {
                 Narrowed::Alone => self.request_limit.timed_out(bytes),
             },
             Err(failure) if is_of_service(failure) => slot.refused(),
-            Err(_) => {}
             Ok(_) if slot.succeeded(timeout) => self.request_limit.succeeded(bytes),
-            Ok(_) => {}
+            Ok(_) | Err(_) => {}
         }
         answer
     }
