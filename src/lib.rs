@@ -79,8 +79,26 @@
 //! - `connections`: profiles from the Snowflake CLI's `connections.toml` and `config.toml`.
 //! - `sql-api`: statements over Snowflake's SQL API.
 //! - `doctor`: the checks of `snowpipe doctor` as a function.
+//! - `conformance`: the experiments of `snowpipe conformance` as a function.
 //! - `cli`: the `snowpipe` command.
 //! - `stream`: [`Commits`] as a `Stream`.
+//!
+//! # Stability
+//!
+//! Versions follow [Semantic Versioning](https://semver.org/spec/v2.0.0.html): before 1.0, a change that breaks programs raises the
+//! second number. What may change in any version is not part of this promise.
+//!
+//! | Modules | Features | Stability |
+//! |---|---|---|
+//! | the root, [`append`], [`auth`], [`config`], [`elastic`], [`ingest`], [`metrics`], [`report`], [`time`], [`transport`] | none; `stream` for [`Commits`] as a `Stream` | semver |
+//! | `sql` | `sql-api` | semver |
+//! | `doctor` | `doctor` | semver, except the texts of a report |
+//! | `answers`, `conformance` | `conformance` (`answers`: also `emulator`) | may change in any version: they follow what is found about accounts |
+//! | `emulator` | `emulator`, `emulator-server` | may change in any version: it follows the service |
+//! | [`guide`] | none | documentation only |
+//! | names that begin with `__`, hidden items | `__bench` | none |
+//!
+//! The texts of errors and log lines may change in any version. [`ErrorKind::as_str`] and [`InvalidationCause::as_str`] are for programs.
 
 // On docs.rs each item of a feature says which one it takes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
