@@ -75,7 +75,8 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
             Invalidated(Cause::Fenced),
             Invalidated(Cause::Ambiguous),
         ],
-        "away" => &[Invalidated(Cause::Unreachable), Unreachable],
+        // A close may run out of time meanwhile.
+        "away" => &[Invalidated(Cause::Unreachable), Unreachable, Timeout],
         "silent" => &[Invalidated(Cause::Unreachable), Unreachable, Timeout],
         _ => &[],
     };
