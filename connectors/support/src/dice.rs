@@ -1,7 +1,5 @@
 //! Seeded random numbers for generated data: one seed gives one history.
 
-#![allow(dead_code, reason = "each example draws in its own ways")]
-
 use std::ops::RangeInclusive;
 
 use rand_pcg::Pcg64;
