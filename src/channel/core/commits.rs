@@ -205,7 +205,8 @@ impl Core {
         } else {
             Duration::ZERO
         };
-        if !self.is_waiting_since(self.commit.waiting_since, timeout + recheck_allowance) {
+        let is_waiting = self.accepted > self.ledger.committed();
+        if !is_waiting || !self.has_waited(self.commit.waiting_since, timeout + recheck_allowance) {
             return;
         }
         let ranges = self.report().at_risk();
@@ -229,7 +230,9 @@ impl Core {
         let poll_sent = self.commit.poll_sent;
         let since = *self.commit.unanswered_since.get_or_insert(poll_sent);
         let retry_for = self.limits.retry_for;
-        if !self.is_waiting_since(since.max(self.commit.waiting_since), retry_for) {
+        // A receipt waits for its commit, or for the counters of a commit that the token shows.
+        let is_waiting = self.accepted.max(self.ledger.committed()) > self.counts.committed();
+        if !is_waiting || !self.has_waited(since.max(self.commit.waiting_since), retry_for) {
             return;
         }
         let ranges = self.report().at_risk();
@@ -246,11 +249,9 @@ impl Core {
         self.invalidate(now, cause, error);
     }
 
-    /// Whether accepted rows wait for their commit, and the latest poll was sent at least `timeout` after `since`.
-    fn is_waiting_since(&self, since: Instant, timeout: Duration) -> bool {
-        matches!(self.phase, Phase::Open)
-            && self.accepted > self.ledger.committed()
-            && self.commit.poll_sent >= since + timeout
+    /// Whether the channel is open, and the latest poll was sent at least `timeout` after `since`.
+    fn has_waited(&self, since: Instant, timeout: Duration) -> bool {
+        matches!(self.phase, Phase::Open) && self.commit.poll_sent >= since + timeout
     }
 
     /// A status poll was answered, with this channel's entry, or `None` if the channel is absent.

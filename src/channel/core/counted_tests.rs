@@ -96,6 +96,26 @@ fn rows_that_are_never_counted_are_not_committed() {
 }
 
 #[test]
+fn rows_that_cannot_be_counted_because_no_status_is_answered_end_in_doubt() {
+    let mut rig = Rig::counting(Recovery::Surface);
+    rig.accept(10, 4);
+    rig.status_counting(13, 98, 2);
+    rig.poll_fails();
+    rig.wait(599_999);
+    rig.poll_fails();
+    assert_eq!(rig.cause(), None);
+    rig.wait(1);
+    rig.poll_fails();
+    let unreachable = ErrorKind::Invalidated(InvalidationCause::Unreachable);
+    assert_eq!(rig.cause(), Some(unreachable));
+    // It settles before its receipts end.
+    rig.wait(rig.core.limits.settle_timeout.as_millis() as u64);
+    assert!(matches!(rig.poll(), Action::Stop));
+    let outcome = rig.core.progress().committed_outcome(0, 4).unwrap();
+    assert!(outcome.unwrap_err().is_ambiguous());
+}
+
+#[test]
 fn counters_that_never_move_are_not_waited_for_again() {
     let mut rig = Rig::counting(Recovery::Surface);
     rig.accept(10, 4);

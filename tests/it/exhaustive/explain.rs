@@ -76,8 +76,7 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
             Invalidated(Cause::Ambiguous),
         ],
         // A close may run out of time meanwhile.
-        "away" => &[Invalidated(Cause::Unreachable), Unreachable, Timeout],
-        "silent" => &[Invalidated(Cause::Unreachable), Unreachable, Timeout],
+        "away" | "silent" => &[Invalidated(Cause::Unreachable), Unreachable, Timeout],
         _ => &[],
     };
     kinds.contains(&kind)
