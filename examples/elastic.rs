@@ -10,9 +10,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ElasticChannel, StreamingIngestClient};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Emulator, Endpoint, Fault};
 use tokio::task::JoinSet;
 
 const TABLE: &str =

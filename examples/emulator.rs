@@ -11,9 +11,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::ensure;
 use serde_json::json;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault, Server};
 use snowpipe_streaming::{PipePath, StreamingIngestClient};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Emulator, Endpoint, Fault, Server};
 
 const TABLES: &str = "
     CREATE TABLE RESORT.PUBLIC.SEASON_PASS (ID NUMBER NOT NULL, NAME VARCHAR, SOLD_AT TIMESTAMP_NTZ);

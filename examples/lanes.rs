@@ -13,9 +13,9 @@ use std::time::Instant;
 use anyhow::ensure;
 use serde::Serialize;
 use snowpipe_streaming::StreamingIngestClient;
-use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::ingest::{self, Batch, Rejected, Source, stable_hash};
+use snowpipe_streaming_emulator::Emulator;
+use snowpipe_streaming_emulator::tables::Catalog;
 
 const TABLE: &str = "CREATE TABLE LAB.PUBLIC.READINGS (SENSOR NUMBER, N NUMBER, NOTE VARCHAR)";
 const READINGS: u64 = 200_000;

@@ -8,9 +8,9 @@
 //! [`Profile::from_file`] or [`Profile::from_env`] and leave the transport out. The rest stays as it is.
 
 use serde::Serialize;
-use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::{PipePath, StreamingIngestClient};
+use snowpipe_streaming_emulator::Emulator;
+use snowpipe_streaming_emulator::tables::Catalog;
 
 // Each table has a default pipe, named after it: `LIFT_RIDE-STREAMING`.
 const TABLE: &str =

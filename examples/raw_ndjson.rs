@@ -7,9 +7,9 @@
 //! It also shows a row that the table rejects: the server counts it and commits the other rows of the batch.
 
 use anyhow::bail;
-use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::{ErrorKind, PipePath, RowBatch, StreamingIngestClient};
+use snowpipe_streaming_emulator::Emulator;
+use snowpipe_streaming_emulator::tables::Catalog;
 
 const TABLE: &str = "CREATE TABLE LAB.PUBLIC.READING (SENSOR VARCHAR, CELSIUS NUMBER(5, 1))";
 

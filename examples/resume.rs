@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::{Channel, OnUncommitted, PipePath, StreamingIngestClient};
+use snowpipe_streaming_emulator::Emulator;
+use snowpipe_streaming_emulator::tables::Catalog;
 
 const TABLE: &str = "CREATE TABLE SHOP.PUBLIC.ORDERS (ID NUMBER NOT NULL, ITEM VARCHAR)";
 const ORDERS: u64 = 1000;

@@ -53,13 +53,6 @@ impl Compressor {
     }
 }
 
-/// What is in a file as the official SDK uploads it, which is a zstd frame; `None` if the upload is damaged. The body comes in
-/// pieces with their lengths and a checksum, and `length` bytes of file are in it.
-#[cfg(feature = "emulator")]
-pub fn open_upload(body: &[u8], length: usize, key: &[u8], iv: [u8; 16]) -> Option<Vec<u8>> {
-    crate::emulator::open_upload(body, length, key, iv)
-}
-
 /// The end tokens of one channel that are on their way.
 #[derive(Debug)]
 pub struct Ledger(ledger::Ledger, Instant);

@@ -6,14 +6,14 @@
 //!
 //! ```
 //! use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
-//! # use snowpipe_streaming::emulator::Emulator;
+//! # use snowpipe_streaming_emulator::Emulator;
 //!
 //! #[derive(serde::Serialize)]
 //! #[serde(rename_all = "UPPERCASE")]
 //! struct Ride { id: u64, lift: &'static str }
 //!
 //! # #[tokio::main]
-//! # async fn main() -> snowpipe_streaming::Result<()> {
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let emulator = Emulator::builder().build()?;
 //! # let profile = emulator.profile()?;
 //! # /*
@@ -30,7 +30,8 @@
 //! receipt.committed().await?;
 //! rides.close().await?;
 //! # assert_eq!(emulator.rows("RESORT.PUBLIC.LIFT_RIDE")?.len(), 1);
-//! client.close().await
+//! client.close().await?;
+//! # Ok(())
 //! # }
 //! ```
 //!
@@ -62,7 +63,7 @@
 //! - Log in with something other than a key pair, and change credentials while running: [`auth`].
 //! - Configure: [`Profile`], [`ClientBuilder`] and [`guide::configuration`].
 //! - Choose limits and memory: [`guide::tuning`].
-//! - Test without an account: the feature `emulator`, the module of that name, and [`guide::emulator`].
+//! - Test without an account: the crate `snowpipe-streaming-emulator`.
 //! - Find out why nothing streams: the command `snowpipe doctor`, the module `doctor` (feature `doctor`), and
 //!   [`guide::command`].
 //! - Query the tables: the feature `sql-api`, and the module `sql`.
@@ -73,9 +74,6 @@
 //! # Features
 //!
 //! - `rustls` (default): HTTPS.
-//! - `emulator`: a local server in memory, as a [`Transport`](transport::Transport).
-//! - `emulator-server`: the same over HTTP and HTTPS, with tables from Snowflake DDL, rows in SQLite and the
-//!   `snowpipe-emulator` binary.
 //! - `connections`: profiles from the Snowflake CLI's `connections.toml` and `config.toml`.
 //! - `sql-api`: statements over Snowflake's SQL API.
 //! - `doctor`: the checks of `snowpipe doctor` as a function.
@@ -93,8 +91,7 @@
 //! | the root, [`append`], [`auth`], [`config`], [`elastic`], [`ingest`], [`metrics`], [`report`], [`time`], [`transport`] | none; `stream` for [`Commits`] as a `Stream` | semver |
 //! | `sql` | `sql-api` | semver |
 //! | `doctor` | `doctor` | semver, except the texts of a report |
-//! | `answers`, `conformance` | `conformance` (`answers`: also `emulator`) | may change in any version: they follow what is found about accounts |
-//! | `emulator` | `emulator`, `emulator-server` | may change in any version: it follows the service |
+//! | `answers`, `conformance` | `conformance` | may change in any version: they follow what is found about accounts |
 //! | [`guide`] | none | documentation only |
 //! | names that begin with `__`, hidden items | `__bench` | none |
 //!
@@ -127,14 +124,9 @@ mod rows;
 pub mod sql;
 mod types;
 
-#[cfg(feature = "emulator")]
-pub mod emulator;
-#[cfg(feature = "emulator")]
-mod emulator_profile;
-
 /// How the service behaves where its documentation leaves it open: a conformance run finds the answers of an account, and the
 /// emulator plays them.
-#[cfg(any(feature = "emulator", feature = "conformance"))]
+#[cfg(feature = "__answers")]
 pub mod answers {
     pub use crate::types::answers::*;
 }
@@ -199,7 +191,7 @@ pub use self::types::reject_window::RejectWindow;
 pub use self::types::uncommitted_rows::UncommittedRows;
 
 /// The README's examples, compiled and run as they stand there.
-#[cfg(all(doctest, feature = "emulator"))]
+#[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
@@ -210,8 +202,8 @@ pub fn __printable(text: &str, max: usize) -> String {
     base::text::printable(text, max)
 }
 
-/// For the programs, which read the files on their command lines.
-#[cfg(any(feature = "cli", feature = "emulator-server"))]
+/// For the command, which reads the files on its command line.
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub fn __read_text(path: &std::path::Path) -> std::io::Result<zeroize::Zeroizing<String>> {
     let bytes = base::files::read_limited(path, base::files::LARGE)?;

@@ -33,7 +33,7 @@ fi
 
 . tests/kills/common.sh
 
-cargo build --quiet --features emulator-server --bin snowpipe-emulator --example orders
+cargo build --quiet -p snowpipe-streaming-emulator -p snowpipe-streaming --features snowpipe-streaming-emulator/server --bin snowpipe-emulator --example orders
 bin=${CARGO_TARGET_DIR:-target}/debug
 
 work=$(mktemp -d)

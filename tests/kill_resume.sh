@@ -18,7 +18,7 @@ if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[1-9][0-9]{0,9}$ ]] || ((seed >
 fi
 . tests/kills/common.sh
 
-cargo build --quiet --features emulator-server --bin snowpipe-emulator --example ski_resort
+cargo build --quiet -p snowpipe-streaming-emulator -p snowpipe-streaming --features snowpipe-streaming-emulator/server --bin snowpipe-emulator --example ski_resort
 bin=${CARGO_TARGET_DIR:-target}/debug
 
 work=$(mktemp -d)

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming_emulator::Emulator;
 
 use self::judge::Pool;
 use self::requests::Service;

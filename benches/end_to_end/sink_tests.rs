@@ -11,7 +11,6 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 use snowpipe_connector_support::dice::Dice;
-use snowpipe_streaming::internals;
 
 use crate::job::Outcome;
 use crate::lab::Sample;
@@ -114,8 +113,9 @@ impl Sink {
         let length = file.len().to_string();
         let headers = [("x-amz-decoded-content-length", length)];
         // The cipher is its own inverse, so the function that decrypts a file also encrypts it.
-        let closed = internals::open_upload(&chunked(&file), file.len(), &KEY, IV)
-            .expect("the upload is complete");
+        let closed =
+            snowpipe_streaming_emulator::__open_upload(&chunked(&file), file.len(), &KEY, IV)
+                .expect("the upload is complete");
         let path = format!("/sink/{name}");
         let uploaded = self.call("PUT", &path, &headers, &chunked(&closed)).await;
         assert_eq!(uploaded, (StatusCode::OK, None));

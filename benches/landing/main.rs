@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, Limits, Server};
 use snowpipe_streaming::{Channel, PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{DataFile, Ddl, Emulator, Limits, Server};
 use tokio::task::JoinSet;
 
 const DDL: &str = "CREATE TABLE LAB.PUBLIC.RIDES (

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
 use snowpipe_streaming::{ClientBuilder, Pacing, PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::Emulator;
 
 /// Accepts and commits all rows.
 #[derive(Debug, Default)]

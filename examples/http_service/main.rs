@@ -23,9 +23,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use snowpipe_connector_support::signals;
-use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::{ClientBuilder, PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::Emulator;
+use snowpipe_streaming_emulator::tables::Catalog;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use snowpipe_connector_support::data_file;
-use snowpipe_streaming::emulator::MemoryTransport;
 use snowpipe_streaming::sql::SqlClient;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::MemoryTransport;
 use tempfile::TempDir;
 use tracing::debug;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use snowpipe_connector_support::error_text::with_causes;
-use snowpipe_streaming::emulator::DataFile;
+use snowpipe_streaming_emulator::DataFile;
 
 use crate::cli::{Args, Only, Until};
 use crate::misconfigured::Misconfigured;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::Result;
 use snowpipe_connector_support::data_file::{self, Landed};
 use snowpipe_connector_support::error_text::with_causes;
-use snowpipe_streaming::emulator::{Emulator, MemoryTransport, Server};
 use snowpipe_streaming::sql::{SqlClient, TableName};
 use snowpipe_streaming::time::{SystemClock, TimeSource};
 use snowpipe_streaming::{ErrorKind, PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::{Emulator, MemoryTransport, Server};
 use tokio::time::Instant;
 use tracing::warn;
 

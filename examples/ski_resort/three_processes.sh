@@ -195,7 +195,7 @@ finish() {
 }
 
 cargo build --locked --quiet --manifest-path "$root/Cargo.toml" \
-  --features emulator-server --bin snowpipe-emulator --example ski_resort
+  -p snowpipe-streaming-emulator -p snowpipe-streaming --features snowpipe-streaming-emulator/server --bin snowpipe-emulator --example ski_resort
 mkdir -p "$directory"
 left=
 for file in "$directory"/*.pid; do

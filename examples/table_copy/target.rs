@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use snowpipe_connector_support::data_file;
-use snowpipe_streaming::emulator::Server;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::Server;
 use tokio::task::spawn_blocking;
 
 const SETUP: &str = include_str!("setup.sql");

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Limits, MemoryTransport};
+use snowpipe_streaming_emulator::{Emulator, EmulatorBuilder, Limits, MemoryTransport};
 use snowpipe_streaming::time::TokioClock;
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
 use snowpipe_streaming::{ClientBuilder, PipePath, Profile, StreamingIngestClient};

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming_emulator::tables::Catalog;
 use snowpipe_streaming_fuzz::{parts, start};
 
 fuzz_target!(|data: &[u8]| {

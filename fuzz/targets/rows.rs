@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming_emulator::Emulator;
 use snowpipe_streaming::{Channel, Nulls, OffsetToken, RowBatch, StreamingIngestClient};
 use snowpipe_streaming_fuzz::{client_of, emulator, parts, run};
 

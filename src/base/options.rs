@@ -123,10 +123,10 @@ pub enum Nulls {
 /// pipe of a table matches names in any case.
 ///
 /// ```
-/// # use snowpipe_streaming::emulator::Emulator;
+/// # use snowpipe_streaming_emulator::Emulator;
 /// # use snowpipe_streaming::{Keys, PipePath, StreamingIngestClient};
 /// # #[tokio::main]
-/// # async fn main() -> snowpipe_streaming::Result<()> {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let emulator = Emulator::builder().build()?;
 /// # let profile = emulator.profile()?;
 /// #[derive(serde::Serialize)]

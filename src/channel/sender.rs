@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// [`Channel::into_sender`].
 ///
 /// ```
-/// # use snowpipe_streaming::emulator::Emulator;
+/// # use snowpipe_streaming_emulator::Emulator;
 /// use snowpipe_streaming::{ChannelSender, PipePath, Result, StreamingIngestClient};
 ///
 /// async fn rides(client: &StreamingIngestClient) -> Result<ChannelSender> {
@@ -37,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// }
 ///
 /// # #[tokio::main]
-/// # async fn main() -> Result<()> {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let emulator = Emulator::builder().build()?;
 /// # let profile = emulator.profile()?;
 /// # let pipe = PipePath::for_table("RESORT", "PUBLIC", "LIFT_RIDE")?;

@@ -25,7 +25,7 @@ use crate::types::uncommitted_rows::UncommittedRows;
 /// can take it as its state:
 ///
 /// ```
-/// # use snowpipe_streaming::emulator::Emulator;
+/// # use snowpipe_streaming_emulator::Emulator;
 /// use snowpipe_streaming::{PipePath, Result, StreamingIngestClient, WeakChannelSender};
 ///
 /// async fn handle(rides: WeakChannelSender, ride: serde_json::Value) -> Result<()> {
@@ -33,7 +33,7 @@ use crate::types::uncommitted_rows::UncommittedRows;
 /// }
 ///
 /// # #[tokio::main]
-/// # async fn main() -> Result<()> {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let emulator = Emulator::builder().build()?;
 /// # let profile = emulator.profile()?;
 /// # let pipe = PipePath::for_table("RESORT", "PUBLIC", "LIFT_RIDE")?;

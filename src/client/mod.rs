@@ -124,11 +124,11 @@ impl StreamingIngestClient {
     /// Nothing is sent: whether the pipe exists is known with the first channel that is opened.
     ///
     /// ```
-    /// # use snowpipe_streaming::emulator::Emulator;
+    /// # use snowpipe_streaming_emulator::Emulator;
     /// use snowpipe_streaming::{PipePath, StreamingIngestClient};
     ///
     /// # #[tokio::main]
-    /// # async fn main() -> snowpipe_streaming::Result<()> {
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let emulator = Emulator::builder().build()?;
     /// # let profile = emulator.profile()?;
     /// let rides = PipePath::for_table("RESORT", "PUBLIC", "LIFT_RIDE")?;

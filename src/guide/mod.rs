@@ -8,13 +8,12 @@
 //! | [`elastic`] | How do many producers write without offsets? |
 //! | [`configuration`] | Where do account and credentials come from? What does each option do? |
 //! | [`tuning`] | How much memory and how many channels do I need? What are the limits? |
-//! | [`emulator`] | How do I test without an account, in Rust or another language? |
-//! | [`emulator_support`] | Which statements, types, values and pipes does the emulator support, refuse, or treat otherwise than Snowflake? |
 //! | [`command`] | How do I find out why streaming does not work, send files, or show channels? |
 //! | [`conformance`] | How does my account behave where Snowflake's documentation is silent, and does the emulator behave alike? |
 //! | [`coming_from_the_official_sdk`] | What is the counterpart of a class, method, error or setting of the official SDK? |
 //!
-//! Each chapter is a Markdown file in `src/guide`. Its Rust examples are compiled, and run unless they need an account.
+//! Each chapter is a Markdown file in `src/guide`. Its Rust examples are compiled, and run unless they need an account. How to test without
+//! an account is the guide of the crate `snowpipe-streaming-emulator`.
 
 #[doc = include_str!("coming_from_the_official_sdk.md")]
 pub mod coming_from_the_official_sdk {}
@@ -33,13 +32,6 @@ pub mod delivery {}
 
 #[doc = include_str!("elastic.md")]
 pub mod elastic {}
-
-// Its example needs the emulator, so it is tested where there is one.
-#[cfg_attr(any(not(doctest), feature = "emulator"), doc = include_str!("emulator.md"))]
-pub mod emulator {}
-
-#[doc = include_str!("emulator_support.md")]
-pub mod emulator_support {}
 
 #[doc = include_str!("machines.md")]
 pub mod machines {}

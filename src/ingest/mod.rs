@@ -8,7 +8,7 @@
 //! # use std::collections::BTreeMap;
 //! # use std::convert::Infallible;
 //! use snowpipe_streaming::ingest::{self, Batch, Finish, Rejected, Source};
-//! # use snowpipe_streaming::emulator::Emulator;
+//! # use snowpipe_streaming_emulator::Emulator;
 //! # use snowpipe_streaming::{PipePath, StreamingIngestClient};
 //!
 //! #[derive(Clone, serde::Serialize)]
@@ -41,7 +41,7 @@
 //! }
 //!
 //! # #[tokio::main]
-//! # async fn main() -> snowpipe_streaming::Result<()> {
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let emulator = Emulator::builder().build()?;
 //! # let profile = emulator.profile()?;
 //! # let client = StreamingIngestClient::builder(profile, PipePath::new("DB", "PUBLIC", "RIDES")?)

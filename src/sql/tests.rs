@@ -11,7 +11,6 @@ use super::client::{Counts, SqlClient, Statement};
 use super::names::TableName;
 use crate::auth::ProgrammaticAccessToken;
 use crate::config::Profile;
-use crate::emulator::Emulator;
 use crate::http::{Request, Response, Transport, TransportError, TransportErrorKind};
 use crate::types::error::{Error, ErrorKind};
 
@@ -40,9 +39,12 @@ impl Script {
     }
 
     fn client(&self, more: &Value) -> SqlClient {
-        let emulator = Emulator::builder().build().unwrap();
-        let mut profile: Value =
-            serde_json::from_str(&emulator.profile_json("https://127.0.0.1")).unwrap();
+        let mut profile = json!({
+            "url": "https://127.0.0.1",
+            "account": "EMULATOR",
+            "user": "STREAMING",
+            "private_key": include_str!("../../tests/fixtures/keys/rsa_p8.pem"),
+        });
         let fields = profile.as_object_mut().unwrap();
         fields.extend(more.as_object().unwrap().clone());
         SqlClient::builder(Profile::from_json(&profile.to_string()).unwrap())

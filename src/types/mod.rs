@@ -1,6 +1,6 @@
 //! The public vocabulary, without behaviour: errors, offset tokens, pipe paths, statuses, reports.
 
-#[cfg(any(feature = "emulator", feature = "conformance"))]
+#[cfg(feature = "__answers")]
 pub(crate) mod answers;
 pub(crate) mod channel_status;
 pub(crate) mod close_report;

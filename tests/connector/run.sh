@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
-cargo build --locked --quiet --features emulator-server --bin snowpipe-emulator
+cargo build --locked --quiet -p snowpipe-streaming-emulator --features server
 for version in 4.8.1 5.2.0; do
   venv=$target/connector/$version
   if ! "$venv/bin/python" -c 'import snowflake.connector' >/dev/null 2>&1; then

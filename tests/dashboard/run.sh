@@ -43,6 +43,6 @@ else
   echo "no npm here: the vendored files are not compared with their package"
 fi
 
-(cd "$repository" && cargo build --locked --quiet --features emulator-server --bin snowpipe-emulator --example ski_resort)
+(cd "$repository" && cargo build --locked --quiet -p snowpipe-streaming-emulator -p snowpipe-streaming --features snowpipe-streaming-emulator/server --bin snowpipe-emulator --example ski_resort)
 "$venv/bin/python" -B "$here/check.py" --program "$target/debug/examples/ski_resort" \
   --emulator "$target/debug/snowpipe-emulator" --browser "$browser" "$@"

@@ -2,8 +2,8 @@
 
 use snowpipe_streaming::PipePath;
 use snowpipe_streaming::doctor::{Check, Options, Outcome};
-use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 use snowpipe_streaming::transport::Request;
+use snowpipe_streaming_emulator::{Endpoint, Fault, Limits};
 
 use crate::world::{
     World, assert_found, examine, examine_with, intercepted, outcome, pipe, transport,

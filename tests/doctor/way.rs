@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use snowpipe_streaming::Profile;
 use snowpipe_streaming::doctor::{self, Check, Options, Outcome};
-use snowpipe_streaming::emulator::{Emulator, Server, Tls};
 use snowpipe_streaming::transport::HttpTransport;
+use snowpipe_streaming_emulator::{Emulator, Server, Tls};
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::world::{

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, OffsetToken, RowBatch, StreamingIngestClient};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 
 use crate::support::{World, ndjson, row, rows};
 

@@ -11,10 +11,10 @@ use snowpipe_streaming::auth::{
     Bearer, Credential, CredentialContext, CredentialError, KeyPair, OAuth,
     ProgrammaticAccessToken, SpcsToken, WorkloadIdentity, WorkloadIdentityProvider,
 };
-use snowpipe_streaming::emulator::{EmulatorBuilder, Endpoint, Fault};
 use snowpipe_streaming::time::TokioClock;
 use snowpipe_streaming::transport::{Request, Response};
 use snowpipe_streaming::{ErrorKind, PipePath, Profile, Result, StreamingIngestClient};
+use snowpipe_streaming_emulator::{EmulatorBuilder, Endpoint, Fault};
 use tokio::time::{advance, sleep};
 
 use crate::support::{World, answer, row};

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use snowpipe_streaming::answers::Answers;
 use snowpipe_streaming::auth::{OAuth, ProgrammaticAccessToken};
-use snowpipe_streaming::emulator::{Endpoint, Fault, Rule};
 use snowpipe_streaming::transport::{Request, Response};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, StreamingIngestClient};
+use snowpipe_streaming_emulator::answers::Answers;
+use snowpipe_streaming_emulator::{Endpoint, Fault, Rule};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{World, answer, row};

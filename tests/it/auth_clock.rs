@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use snowpipe_streaming::ErrorKind;
-use snowpipe_streaming::emulator::Endpoint;
 use snowpipe_streaming::time::{TimeSource, TokioClock};
+use snowpipe_streaming_emulator::Endpoint;
 use tokio::time::advance;
 use tracing::Level;
 

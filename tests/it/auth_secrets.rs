@@ -8,7 +8,7 @@ use snowpipe_streaming::auth::{
     Bearer, Credential, OAuth, ProgrammaticAccessToken, SpcsToken, WorkloadIdentity,
     WorkloadIdentityProvider,
 };
-use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder};
+use snowpipe_streaming_emulator::{Emulator, EmulatorBuilder};
 use tracing::Level;
 
 use crate::scripted_server::{Call, Stage, builder, everything, json, refusal, text, within};

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::answers::RowCounters;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, JobReport, Result};
+use snowpipe_streaming_emulator::answers::RowCounters;
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 
 use crate::row_counts::world_with;
 use crate::support::{World, rows};

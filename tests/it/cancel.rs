@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::{
     Channel, ClientBuilder, Error, ErrorKind, OnUncommitted, Recovery, RowBatch,
     StreamingIngestClient,
 };
+use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
 
 use crate::support::{World, noisy, row};
 

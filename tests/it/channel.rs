@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::Endpoint;
 use snowpipe_streaming::{ErrorKind, OffsetToken};
+use snowpipe_streaming_emulator::Endpoint;
 use tokio::time::Instant;
 
 use crate::support::{World, row, rows};

@@ -8,13 +8,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::emulator::{
-    Emulator, Endpoint, Fault, Limits, ReplayedToken, Rule, Server,
-};
 use snowpipe_streaming::{
     Channel, Error, ErrorKind, OnUncommitted, Profile, Receipt, Recovery, Result,
     StreamingIngestClient,
 };
+use snowpipe_streaming_emulator::{Emulator, Endpoint, Fault, Limits, ReplayedToken, Rule, Server};
 use tokio::task::JoinSet;
 
 use crate::scripted_server;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::report::RowState;
 use snowpipe_streaming::{ErrorKind, InvalidationCause};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::Instant;
 
 use crate::support::{World, row, rows};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::report::RowState;
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted, Recovery};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 

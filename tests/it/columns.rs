@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::Endpoint;
-use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::sql::{SqlClient, TableName};
 use snowpipe_streaming::{Columns, ErrorKind, Keys, PipePath, RowBatch, StreamingIngestClient};
+use snowpipe_streaming_emulator::Endpoint;
+use snowpipe_streaming_emulator::tables::Catalog;
 
 use tracing::Level;
 

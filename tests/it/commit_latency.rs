@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use snowpipe_streaming::emulator::Endpoint;
 use snowpipe_streaming::{Channel, Receipt, StreamingIngestClient};
+use snowpipe_streaming_emulator::Endpoint;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::support::{World, row};

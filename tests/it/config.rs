@@ -1,9 +1,9 @@
 //! Configuration from the files and the environment of a machine.
 
 use serde_json::Value;
-use snowpipe_streaming::emulator::{Emulator, Server};
 use snowpipe_streaming::sql::{SqlClient, Statement};
 use snowpipe_streaming::{PipePath, Profile, Result, StreamingIngestClient};
+use snowpipe_streaming_emulator::{Emulator, Server};
 
 use crate::network::{URL, run};
 use crate::scripted_server::within;

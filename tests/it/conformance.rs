@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use snowpipe_streaming::answers::{Answers, POINTS};
 use snowpipe_streaming::auth::WorkloadIdentityProvider;
 use snowpipe_streaming::conformance::{self, Options, Report, Soak};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{
-    Emulator, EmulatorBuilder, Endpoint, Fault, Limits, MemoryTransport,
-};
 use snowpipe_streaming::time::TokioClock;
 use snowpipe_streaming::{ErrorKind, Profile};
+use snowpipe_streaming_emulator::answers::{Answers, POINTS};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{
+    Emulator, EmulatorBuilder, Endpoint, Fault, Limits, MemoryTransport,
+};
 
 const DATABASE: &str = "SANDBOX";
 

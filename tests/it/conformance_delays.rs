@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use snowpipe_streaming::conformance;
-use snowpipe_streaming::emulator::MemoryTransport;
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
+use snowpipe_streaming_emulator::MemoryTransport;
 
 use tokio::time::Instant;
 

@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{
-    Emulator, EmulatorBuilder, Endpoint, Fault, Limits, ReplayedToken, Rule, Server,
-};
 use snowpipe_streaming::{
     ClientBuilder, ErrorKind, InvalidationCause, OffsetToken, OnUncommitted, Profile, RowBatch,
     StreamingIngestClient,
+};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{
+    Emulator, EmulatorBuilder, Endpoint, Fault, Limits, ReplayedToken, Rule, Server,
 };
 
 use crate::scripted_server::{self, noise, within};

@@ -3,9 +3,9 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ElasticChannel, Error, ErrorKind, OnUncommitted, Recovery, ingest};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tracing::Level;
 
 use crate::ingest_source::Shelf;

@@ -5,8 +5,8 @@ mod failures;
 mod flow;
 mod wire;
 
-use snowpipe_streaming::emulator::{Endpoint, Limits, LoggedRequest};
 use snowpipe_streaming::{ElasticChannel, StreamingIngestClient};
+use snowpipe_streaming_emulator::{Endpoint, Limits, LoggedRequest};
 
 use crate::support::World;
 

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::emulator::MemoryTransport;
 use snowpipe_streaming::transport::{
     Request, Response, Transport, TransportError, TransportErrorKind,
 };
+use snowpipe_streaming_emulator::MemoryTransport;
 
 use crate::support::{World, rows};
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use serde_json::json;
-use snowpipe_streaming::emulator::{Endpoint, MemoryTransport};
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, Recovery, StreamingIngestClient};
+use snowpipe_streaming_emulator::{Endpoint, MemoryTransport};
 
 use crate::support::{World, answer, rows};
 

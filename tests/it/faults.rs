@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use serde_json::json;
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Recovery, ingest};
+use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::Instant;
 
 use crate::ingest_source::Shelf;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::Pacing;
-use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
+use snowpipe_streaming_emulator::{Endpoint, Fault, Limits};
 use tokio::time::Instant;
 
 use crate::support::{World, noisy, row, rows};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::ingest::group::{Event, PartitionReport, PartitionState};
 use snowpipe_streaming::ingest::{Finish, Ownership};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::{Instant, sleep};
 
 use crate::group_rig::{Group, Lift};

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::ingest::group::{Event, NextEvent, Partitions};
 use snowpipe_streaming::ingest::{self, Batch, Rejected, Source};
+use snowpipe_streaming_emulator::tables::Catalog;
 use tokio::sync::watch;
 use tokio::time::timeout;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use snowpipe_streaming::ErrorKind;
-use snowpipe_streaming::emulator::{Endpoint, Fault, Rule};
 use snowpipe_streaming::ingest::{self, Batch, Finish, Progress, Rejected, Source};
 use snowpipe_streaming::report::RowState;
+use snowpipe_streaming_emulator::{Endpoint, Fault, Rule};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::ingest_source::{Failure, Shelf};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::ingest::{self, Finish};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::{Instant, sleep};
 
 use crate::ingest_source::Shelf;

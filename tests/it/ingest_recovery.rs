@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted, Recovery};
+use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::ingest_source::{Failure, Shelf};

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, StreamingIngestClient, ingest};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::{sleep, timeout};
 
 use crate::ingest_rejects::{client, good, landed, shelf, world};

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::ingest;
 use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::ingest_source::{Failure, Shelf};

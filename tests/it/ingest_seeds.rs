@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::ingest::{self, stable_hash};
 use snowpipe_streaming::{Error, ErrorKind, Recovery};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::{sleep, timeout};
 
 use crate::ingest_source::{Failure, Shelf};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use snowpipe_streaming::ErrorKind;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::ingest::{self, Finish};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::{sleep, timeout};
 
 use crate::ingest_source::Shelf;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{DataFile, Ddl, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Recovery, RowBatch};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{DataFile, Ddl, Endpoint, Fault};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{TABLE, World, ndjson, noisy};

@@ -1,4 +1,4 @@
-//! The folders of `src` are layers: a file imports only from its layer and those below. And no source file is too long.
+//! The folders of a package's sources are layers: a file imports only from its layer and those below.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,30 +27,44 @@ const LAYERS: [&str; 19] = [
     "conformance",
 ];
 
-/// The rooms of the emulator from the lowest to the highest. The module `emulator` only names what is public; nothing below
-/// imports from it.
+/// The layers of the emulator. The root of the crate only names what is public; nothing below imports from it.
 const ROOMS: [&str; 15] = [
-    "emulator::messages",
-    "emulator::catalog",
-    "emulator::sql",
-    "emulator::ddl",
-    "emulator::storage",
-    "emulator::channels",
-    "emulator::auth",
-    "emulator::protocol",
-    "emulator::sql_api",
-    "emulator::connector",
-    "emulator::instance",
-    "emulator::memory",
-    "emulator::admin",
-    "emulator::server",
-    "emulator::builder",
+    "messages",
+    "catalog",
+    "sql",
+    "ddl",
+    "storage",
+    "channels",
+    "auth",
+    "protocol",
+    "sql_api",
+    "connector",
+    "instance",
+    "memory",
+    "admin",
+    "server",
+    "builder",
 ];
 
-/// The layers of the client that the emulator may import: nothing that reads or writes the protocol.
-const EMULATOR: [&str; 3] = ["types", "base", "http"];
+/// A package: its crate, where its sources are, and its layers.
+struct Package {
+    name: &'static str,
+    folder: &'static str,
+    layers: &'static [&'static str],
+}
 
-const MOST_LINES: usize = 500;
+const PACKAGES: [Package; 2] = [
+    Package {
+        name: "snowpipe_streaming",
+        folder: "src",
+        layers: &LAYERS,
+    },
+    Package {
+        name: "snowpipe_streaming_emulator",
+        folder: "emulator/src",
+        layers: &ROOMS,
+    },
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -75,40 +89,54 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The index of the layer that `module` belongs to.
-fn place(layers: &[&str], module: &str) -> Option<usize> {
-    let is_in = |name: &str| {
-        let rest = module.strip_prefix(name);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    };
-    let fitting = layers.iter().enumerate().filter(|(_, name)| is_in(name));
-    fitting.max_by_key(|(_, name)| name.len()).map(|(i, _)| i)
+impl Package {
+    /// The index of the layer that `module` belongs to.
+    fn layer(&self, module: &str) -> Option<usize> {
+        let is_in = |name: &str| {
+            let rest = module.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        let fitting = self.layers.iter().enumerate();
+        let fitting = fitting.filter(|(_, name)| is_in(name));
+        fitting.max_by_key(|(_, name)| name.len()).map(|(i, _)| i)
+    }
+
+    /// The module of a file.
+    fn module(&self, file: &str) -> String {
+        let path = file.strip_prefix(self.folder).unwrap();
+        let path = path.trim_start_matches('/').trim_end_matches(".rs");
+        path.trim_end_matches("/mod").replace('/', "::")
+    }
+
+    /// The imports of a file that point upward.
+    fn upward(&self, file: &str, text: &str) -> Vec<String> {
+        let module = self.module(file);
+        let own = self.layer(&module);
+        let is_upward = |path: &String| {
+            let other = self.layer(path);
+            own.is_some_and(|own| other.is_some_and(|other| other > own))
+        };
+        let wrong = named(&module, text).into_iter().filter(is_upward);
+        wrong.map(|path| format!("{file} imports {path}")).collect()
+    }
+
+    /// Whether the layers are about this file.
+    fn has(&self, file: &str) -> bool {
+        let rest = file.strip_prefix(self.folder).unwrap_or_default();
+        let is_test = rest.contains("tests") || rest.ends_with("hostile.rs");
+        !is_test && !rest.starts_with("/bin/") && rest != "/internals.rs"
+    }
 }
 
-fn layer(module: &str) -> Option<usize> {
-    place(&LAYERS, module)
-}
-
-fn room(module: &str) -> Option<usize> {
-    place(&ROOMS, module)
-}
-
-/// The module of a file of `src`.
-fn module(file: &str) -> String {
-    let path = file.trim_start_matches("src/").trim_end_matches(".rs");
-    path.trim_end_matches("/mod").replace('/', "::")
-}
-
-/// The modules that a file names by a path from the crate's root or from `super`, outside of comments.
-fn named(file: &str, text: &str) -> Vec<String> {
+/// The modules that the file of `module` names by a path from the crate's root or from `super`, outside of comments.
+fn named(module: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let code = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
     let code = code.collect::<Vec<_>>().join("\n");
     // Module paths are relative to the file here: `super` of an inline module never leads out of the folder.
-    let own = module(file);
-    let parent = own.rsplit_once("::").map_or("", |(parent, _)| parent);
+    let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
     for (prefix, base) in [("crate::", ""), ("super::", parent)] {
         for (at, _) in code.match_indices(prefix) {
             if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
@@ -127,48 +155,20 @@ fn named(file: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// The imports of a file that point upward.
-fn upward(file: &str, text: &str) -> Vec<String> {
-    let own = module(file);
-    let is_emulator = own == "emulator" || own.starts_with("emulator::");
-    let own_layer = layer(&own);
-    let wrong = named(file, text).into_iter().filter(|path| {
-        if is_emulator && path.starts_with("emulator") {
-            return room(&own).is_some_and(|own| match room(path) {
-                Some(other) => other > own,
-                None => true,
-            });
-        }
-        let Some(other) = layer(path) else {
-            return false;
-        };
-        if is_emulator {
-            !EMULATOR.contains(&LAYERS[other])
-        } else {
-            own_layer.is_some_and(|own| other > own)
-        }
-    });
-    wrong.map(|path| format!("{file} imports {path}")).collect()
-}
-
 #[test]
 fn no_import_points_upward() {
-    let files = sources("src");
-    let is_test = |file: &str| file.contains("tests") || file.ends_with("hostile.rs");
-    let library = files.iter().filter(|(file, _)| {
-        !file.starts_with("src/bin/") && !is_test(file) && file != "src/internals.rs"
-    });
-    let wrong: Vec<_> = library
-        .flat_map(|(file, text)| upward(file, text))
-        .collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    for name in LAYERS.into_iter().chain(ROOMS) {
-        let is_there = |(file, _): &(String, String)| {
-            let own = module(file);
-            layer(&own).is_some_and(|own| LAYERS[own] == name)
-                || room(&own).is_some_and(|own| ROOMS[own] == name)
-        };
-        assert!(files.iter().any(is_there), "no file is in {name}");
+    for package in PACKAGES {
+        let files = sources(package.folder);
+        let library = files.iter().filter(|(file, _)| package.has(file));
+        let wrong: Vec<_> = library
+            .flat_map(|(file, text)| package.upward(file, text))
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        for (i, name) in package.layers.iter().enumerate() {
+            let is_there =
+                |(file, _): &(String, String)| package.layer(&package.module(file)) == Some(i);
+            assert!(files.iter().any(is_there), "no file is in {name}");
+        }
     }
 }
 
@@ -209,41 +209,27 @@ fn an_import_that_points_upward_is_found() {
             false,
         ),
         (
-            "src/emulator/server/serve.rs",
-            "use crate::api::wire::Answer;",
+            "emulator/src/server/serve.rs",
+            "use crate::builder::EmulatorBuilder;",
             true,
         ),
         (
-            "src/emulator/server/serve.rs",
-            "use crate::http::Request;",
+            "emulator/src/protocol/append.rs",
+            "use crate::channels::state::State;",
             false,
         ),
-        (
-            "src/emulator/server/serve.rs",
-            "use crate::emulator::Emulator;",
-            true,
-        ),
-        ("src/emulator/memory.rs", "use super::Emulator;", true),
     ] {
-        assert_eq!(!upward(file, text).is_empty(), wrong, "{file}: {text}");
+        let is_its = |package: &&Package| file.starts_with(package.folder);
+        let package = PACKAGES.iter().find(is_its).unwrap();
+        let found = package.upward(file, text);
+        assert_eq!(!found.is_empty(), wrong, "{file}: {text}");
     }
 }
 
-#[test]
-fn no_source_file_is_too_long() {
-    let files = ["src", "tests", "examples", "connectors", "benches", "fuzz"];
-    let long: Vec<_> = files
-        .into_iter()
-        .flat_map(sources)
-        .map(|(file, text)| (file, text.lines().count()))
-        .filter(|(_, lines)| *lines > MOST_LINES)
-        .collect();
-    assert!(long.is_empty(), "{long:?}");
-}
-
-/// The modules that a text asks `tracing` to log, as in `snowpipe_streaming::ingest=warn`.
-fn logged(text: &str) -> Vec<String> {
-    let parts = text.split("snowpipe_streaming::").skip(1);
+/// The modules of a crate that a text asks `tracing` to log, as in `snowpipe_streaming::ingest=warn`.
+fn logged(name: &str, text: &str) -> Vec<String> {
+    let prefix = format!("{name}::");
+    let parts = text.split(&prefix).skip(1);
     let ends = |c: char| !(c.is_alphanumeric() || c == '_' || c == ':');
     parts
         .filter_map(|part| {
@@ -259,29 +245,31 @@ fn logged(text: &str) -> Vec<String> {
 
 #[test]
 fn a_log_filter_names_modules_that_exist() {
-    let modules: Vec<_> = sources("src")
-        .iter()
-        .map(|(file, _)| module(file))
-        .collect();
     let mut texts = sources("src/bin");
     for file in [
         "tests/kills/common.sh",
         "tests/kill_resume.sh",
         "tests/kill_orders.sh",
     ] {
-        texts.push((
-            file.to_owned(),
-            fs::read_to_string(root().join(file)).unwrap(),
-        ));
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        texts.push((file.to_owned(), text));
     }
-    let named: Vec<_> = texts
-        .iter()
-        .flat_map(|(file, text)| logged(text).into_iter().map(move |path| (file, path)))
-        .collect();
-    assert!(named.len() > 4, "{named:?}");
-    let lost: Vec<_> = named
-        .iter()
-        .filter(|(_, path)| !modules.contains(path))
-        .collect();
-    assert!(lost.is_empty(), "{lost:?}");
+    for package in PACKAGES {
+        let files = sources(package.folder);
+        let modules: Vec<_> = files.iter().map(|(file, _)| package.module(file)).collect();
+        let named: Vec<_> = texts
+            .iter()
+            .flat_map(|(file, text)| {
+                logged(package.name, text)
+                    .into_iter()
+                    .map(move |path| (file, path))
+            })
+            .collect();
+        assert!(!named.is_empty(), "no filter names {}", package.name);
+        let lost: Vec<_> = named
+            .iter()
+            .filter(|(_, path)| !modules.contains(path))
+            .collect();
+        assert!(lost.is_empty(), "{lost:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
+use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::Instant;
 
 use crate::support::{World, rows};

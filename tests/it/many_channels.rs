@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use snowpipe_streaming::emulator::{Endpoint, Limits};
 use snowpipe_streaming::{Channel, StreamingIngestClient};
+use snowpipe_streaming_emulator::{Endpoint, Limits};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{World, row};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, PipePath, RowBatch};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Recovery};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 
 use crate::support::{World, row, rows};
 

@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, Server};
 use snowpipe_streaming::sql::{SqlClient, TableName};
 use snowpipe_streaming::transport::{HttpTransport, Request, Transport as _};
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Emulator, Server};
 
 use crate::proxy::{Proxy, USER};
 use crate::scripted_server::{Stage, within};

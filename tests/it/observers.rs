@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::json;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{
     ErrorKind, InvalidationCause, OffsetToken, PipePath, Recovery, StreamingIngestClient,
 };
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 
 use crate::support::{World, cause, row};
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, OnUncommitted, Recovery};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::Instant;
 
 use crate::support::{World, answer, row};

@@ -4,8 +4,8 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{Channel, InvalidationCause, Recovery, ingest};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::ingest_source::Shelf;

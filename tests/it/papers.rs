@@ -95,8 +95,8 @@ fn links_lead_somewhere() {
 
 #[test]
 fn the_test_for_pytest_is_the_one_that_runs() {
-    let guide = fs::read_to_string(root().join("src/guide/emulator.md")).unwrap();
-    let file = root().join("tests/emulator_wheel/test_rides.py");
+    let guide = fs::read_to_string(root().join("emulator/src/guide/usage.md")).unwrap();
+    let file = root().join("emulator/tests/wheel/test_rides.py");
     let wanted = fs::read_to_string(file).unwrap();
     assert!(guide.contains(&format!("```python\n{wanted}```\n")));
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, PipePath};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{World, cause, noisy, row};

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::ingest::{self, stable_hash};
 use snowpipe_streaming::report::RowState;
 use snowpipe_streaming::{
     Channel, ErrorKind, InvalidationCause, OnUncommitted, Recovery, StreamingIngestClient,
 };
+use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::sleep;
 
 use crate::ingest_source::{Failure, Shelf};

@@ -1,9 +1,9 @@
 //! Rows that the server rejects: which calls report them.
 
 use serde_json::json;
-use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::sql::Statement;
 use snowpipe_streaming::{ErrorKind, OffsetToken, PipePath};
+use snowpipe_streaming_emulator::tables::Catalog;
 
 use crate::support::{World, row, rows};
 

@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use snowpipe_streaming::emulator::MemoryTransport;
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
+use snowpipe_streaming_emulator::MemoryTransport;
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 

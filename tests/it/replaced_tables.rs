@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::answers::Answers;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, PipePath, Recovery, ingest};
+use snowpipe_streaming_emulator::answers::Answers;
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::Instant;
 
 use crate::ingest_source::Shelf;

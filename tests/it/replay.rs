@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::report::RowState;
 use snowpipe_streaming::{
     Channel, ErrorKind, InvalidationCause, OnUncommitted, PipePath, Recovery, StreamingIngestClient,
 };
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::Instant;
 
 use crate::support::{World, cause, noisy, row, rows};
@@ -21,7 +21,7 @@ async fn replaying(world: &World) -> (StreamingIngestClient, Channel) {
 }
 
 /// Rows 0 to 9 are accepted and uncommitted when `fault` hits the append of rows 10 to 19.
-async fn struck_by(world: &World, fault: impl Into<snowpipe_streaming::emulator::Rule>) {
+async fn struck_by(world: &World, fault: impl Into<snowpipe_streaming_emulator::Rule>) {
     let fault = fault.into();
     let text = format!("{fault:?}");
     let (client, mut channel) = replaying(world).await;

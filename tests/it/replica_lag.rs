@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault, LoggedRequest};
 use snowpipe_streaming::{
     Channel, CommitEvidence, InvalidationCause, Recovery, StreamingIngestClient,
 };
+use snowpipe_streaming_emulator::{Endpoint, Fault, LoggedRequest};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{World, cause, row, rows};

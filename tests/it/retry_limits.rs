@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::{Instant, sleep};
 
 use crate::ingest_source::Shelf;

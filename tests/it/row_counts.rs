@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::answers::{Answers, RowCounters, SupersededToken};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault, MemoryTransport};
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
 use snowpipe_streaming::{CommitEvidence, ErrorKind, InvalidationCause, Recovery, ingest};
+use snowpipe_streaming_emulator::answers::{Answers, RowCounters, SupersededToken};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Endpoint, Fault, MemoryTransport};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::ingest_rejects::{good, landed, shelf};

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, mpsc};
 
-use snowpipe_streaming::emulator::{Emulator, MemoryTransport};
 use snowpipe_streaming::time::SystemClock;
 use snowpipe_streaming::{ErrorKind, PipePath, Profile, Recovery, StreamingIngestClient};
+use snowpipe_streaming_emulator::{Emulator, MemoryTransport};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{spawn_blocking, yield_now};
 

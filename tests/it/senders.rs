@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{
     Channel, ErrorKind, InvalidationCause, PipePath, Receipt, Recovery, RowBatch,
     StreamingIngestClient, Untracked, WeakChannelSender,
 };
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{
     ChannelSender, ErrorKind, InvalidationCause, Recovery, StreamingIngestClient,
 };
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::sleep;
 
 use crate::support::{World, cause, row, rows};

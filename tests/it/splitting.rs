@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::StatusCode;
-use snowpipe_streaming::answers::Answers;
-use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 use snowpipe_streaming::report::RowState;
 use snowpipe_streaming::transport::Response;
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Pacing};
+use snowpipe_streaming_emulator::answers::Answers;
+use snowpipe_streaming_emulator::{Endpoint, Fault, Limits};
 
 use crate::support::{World, noisy, row};
 

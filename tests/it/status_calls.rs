@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 use snowpipe_streaming::transport::{Request, Response};
 use snowpipe_streaming::{InvalidationCause, StreamingIngestClient};
+use snowpipe_streaming_emulator::{Endpoint, Fault, Limits};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{World, answer, cause, row};

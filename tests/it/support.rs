@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
 use snowpipe_streaming::sql::SqlClient;
 use snowpipe_streaming::time::TokioClock;
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
@@ -13,6 +12,7 @@ use snowpipe_streaming::{
     Channel, ClientBuilder, Error, ErrorKind, InvalidationCause, PipePath, Profile,
     StreamingIngestClient,
 };
+use snowpipe_streaming_emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
 
 pub const TABLE: &str = "DB.PUBLIC.RIDES_PIPE";
 

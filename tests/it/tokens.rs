@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::transport::{Request, Transport as _};
 use snowpipe_streaming::{Channel, ErrorKind, OffsetToken, Receipt};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 
 use crate::support::{World, answer, row, rows};
 

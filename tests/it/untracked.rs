@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, Recovery, UncommittedRows};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::sleep;
 use tracing::Level;
 

@@ -6,9 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use snowpipe_streaming::auth::{WorkloadIdentity, WorkloadIdentityProvider};
-use snowpipe_streaming::emulator::Endpoint;
 use snowpipe_streaming::sql::{SqlClient, Statement};
 use snowpipe_streaming::{ErrorKind, InvalidationCause};
+use snowpipe_streaming_emulator::Endpoint;
 use tempfile::NamedTempFile;
 use tokio::time::sleep;
 

@@ -3,7 +3,7 @@
 # How long the emulator holds back the answer to an append whose rows it has accepted.
 held_ms=300
 # Makes the emulator log when it begins and when it ceases to hold an answer back.
-held_log_filter=info,snowpipe_streaming::emulator::server::serve=debug
+held_log_filter=info,snowpipe_streaming_emulator::server::serve=debug
 
 strikes=0
 while_unanswered=0

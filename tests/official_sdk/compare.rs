@@ -21,9 +21,9 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
-use snowpipe_streaming::emulator::ChannelRecord;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, LoggedRequest, Server, Tls};
+use snowpipe_streaming_emulator::ChannelRecord;
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Emulator, LoggedRequest, Server, Tls};
 
 use official::Official;
 use ours::Access;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use snowpipe_streaming::emulator::{BinaryFormat, Endpoint, Fault, Rule};
+use snowpipe_streaming_emulator::{BinaryFormat, Endpoint, Fault, Rule};
 
 /// What both clients do, each on a server of its own, and what has to come of it.
 #[derive(Debug, Deserialize)]

@@ -9,7 +9,7 @@ use jiff::civil::{date, time};
 use jiff::tz::TimeZone;
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
-use snowpipe_streaming::emulator::BinaryFormat;
+use snowpipe_streaming_emulator::BinaryFormat;
 
 use crate::scenario::TypedValue;
 

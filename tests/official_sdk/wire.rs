@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use serde_json::Value;
-use snowpipe_streaming::emulator::{Endpoint, LoggedRequest, RequestHead};
+use snowpipe_streaming_emulator::{Endpoint, LoggedRequest, RequestHead};
 use url::form_urlencoded;
 
 use crate::scenario::Side;

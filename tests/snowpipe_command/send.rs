@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use snowpipe_streaming::emulator::{Endpoint, Fault, Server, Tls};
+use snowpipe_streaming_emulator::{Endpoint, Fault, Server, Tls};
 
 use crate::world::{World, ended, numbers, ride, rides, text};
 

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Endpoint, Fault, LoggedRequest};
+use snowpipe_streaming_emulator::{Endpoint, Fault, LoggedRequest};
 
 use crate::world::{World, ended, rides};
 

@@ -12,5 +12,5 @@ if ! "$venv/bin/python" -c 'import duckdb, sqlglot' >/dev/null 2>&1; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check "duckdb==$duckdb" "sqlglot==$sqlglot"
 fi
-cargo build --locked --quiet --features emulator-server --bin snowpipe-emulator
+cargo build --locked --quiet -p snowpipe-streaming-emulator --features server
 RUST_LOG=error exec "$venv/bin/python" tests/sql_oracle/oracle.py "$target/debug/snowpipe-emulator" "$@"

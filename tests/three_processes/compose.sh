@@ -15,5 +15,5 @@ if ! "$venv/bin/python" -c 'import check_jsonschema, ruamel.yaml' >/dev/null 2>&
   "$venv/bin/pip" install --quiet --disable-pip-version-check "check-jsonschema==$version"
 fi
 "$venv/bin/check-jsonschema" --builtin-schema vendor.compose-spec examples/ski_resort/compose.yaml
-cargo build --locked --quiet --features emulator-server --bin snowpipe-emulator --example ski_resort
+cargo build --locked --quiet -p snowpipe-streaming-emulator -p snowpipe-streaming --features snowpipe-streaming-emulator/server --bin snowpipe-emulator --example ski_resort
 exec "$venv/bin/python" tests/three_processes/compose.py "$target/debug"

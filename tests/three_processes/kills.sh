@@ -47,7 +47,7 @@ finish() {
 }
 trap finish EXIT
 
-cargo build --locked --quiet --features emulator-server --bin snowpipe-emulator --example ski_resort
+cargo build --locked --quiet -p snowpipe-streaming-emulator -p snowpipe-streaming --features snowpipe-streaming-emulator/server --bin snowpipe-emulator --example ski_resort
 watch_for $((900 + 20 * kills))
 run_undisturbed "${CARGO_TARGET_DIR:-target}/debug/examples/ski_resort" "$work/undisturbed" --days 1
 

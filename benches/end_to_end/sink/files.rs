@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
-use snowpipe_streaming::internals;
 
 use super::account::PIPE_KEY;
 
@@ -77,7 +76,9 @@ impl Fragment {
         usize::try_from(upload.length)
             .ok()
             .zip(iv)
-            .and_then(|(length, iv)| internals::open_upload(body, length, &PIPE_KEY, iv))
+            .and_then(|(length, iv)| {
+                snowpipe_streaming_emulator::__open_upload(body, length, &PIPE_KEY, iv)
+            })
             .ok_or_else(|| format!("the upload of {} cannot be read", self.file_path))
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OpenFlags};
-use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator};
+use snowpipe_streaming_emulator::{DataFile, Ddl, Emulator};
 
 /// An emulator with its tables in this file. Creates the tables of `setup` that are missing. Blocks.
 ///

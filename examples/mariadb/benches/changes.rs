@@ -36,10 +36,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::ingest::{self, Batch, Rejected, Source};
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::Emulator;
+use snowpipe_streaming_emulator::tables::Catalog;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::changes::{Changes, preflight};

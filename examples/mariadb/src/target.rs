@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use snowpipe_connector_support::data_file::{self, create_parent};
-use snowpipe_streaming::emulator::Server;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::Server;
 use tokio::task::spawn_blocking;
 
 use crate::cli::TargetArgs;

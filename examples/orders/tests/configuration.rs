@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use snowpipe_streaming::Profile;
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming_emulator::Emulator;
 
 use crate::cli::{Args, explain};
 use crate::config::{Config, DEFAULT, Names};

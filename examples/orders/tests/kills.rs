@@ -1,6 +1,6 @@
 //! Runs that are killed repeatedly, under a paused clock, and the rows of both tables afterwards.
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 
 use super::job;
 use super::world::{LIVE, World};

@@ -6,8 +6,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde_json::Value;
 use snowpipe_connector_support::text_table::{Align, aligned};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, Server};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Emulator, Server};
 use tokio::sync::watch;
 
 use crate::cli::Args;

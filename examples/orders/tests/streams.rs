@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::Instant;
 
 use super::job;

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use snowpipe_streaming::Profile;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, MemoryTransport};
 use snowpipe_streaming::time::TokioClock;
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Emulator, Endpoint, MemoryTransport};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

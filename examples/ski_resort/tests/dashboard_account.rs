@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, MemoryTransport, Server};
 use snowpipe_streaming::sql::SqlClient;
 use snowpipe_streaming::time::TokioClock;
 use snowpipe_streaming::transport::{HttpTransport, Request, Response, Transport, TransportError};
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Emulator, MemoryTransport, Server};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
-use snowpipe_streaming::emulator::{DataFile, Ddl};
+use snowpipe_streaming_emulator::{DataFile, Ddl};
 use tokio::sync::watch;
 
 use super::winter;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use anyhow::Result;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
-use snowpipe_streaming::emulator::{DataFile, Ddl};
+use snowpipe_streaming_emulator::{DataFile, Ddl};
 use tempfile::TempDir;
 
 use crate::reports::{Claimed, Reports, reader};

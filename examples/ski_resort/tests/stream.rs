@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::time::TokioClock;
 use snowpipe_streaming::{PipePath, Profile};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Emulator, Endpoint, Fault};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::Parser;
 use futures_util::future::join_all;
 use snowpipe_streaming::Profile;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::time::SystemClock;
+use snowpipe_streaming_emulator::{Emulator, Endpoint, Fault};
 use tokio::sync::watch;
 use tracing::Level;
 

@@ -7,7 +7,6 @@ macro_rules! answers {
     ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $answer:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[non_exhaustive]
         pub enum $name {
             $($(#[$about])* #[serde(rename = $word)] $answer),+
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, PipePath};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::Instant;
 
 use super::{appends, channel, landed};
@@ -187,7 +187,7 @@ async fn a_channel_of_a_closed_client_accepts_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn accepted_rows_survive_a_server_that_loses_its_buffer() {
-    use snowpipe_streaming::emulator::MemoryStorage;
+    use snowpipe_streaming_emulator::MemoryStorage;
     let memory = MemoryStorage::new();
     let world = World::with(|e| e.memory(memory.clone()));
     let (_client, channel) = channel(&world).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::ErrorKind;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::Instant;
 
 use super::{appends, channel, landed, narrow};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, RowBatch};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::Fault;
+use snowpipe_streaming_emulator::Fault;
 
 use crate::sim::outage::{FailureMode, Outage, Part};
 use crate::sim::plan::Step;

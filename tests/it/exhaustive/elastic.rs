@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::answers::Answers;
 use snowpipe_streaming::elastic::Ack;
-use snowpipe_streaming::emulator::Fault;
 use snowpipe_streaming::{ElasticChannel, ErrorKind, StreamingIngestClient};
+use snowpipe_streaming_emulator::Fault;
+use snowpipe_streaming_emulator::answers::Answers;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 

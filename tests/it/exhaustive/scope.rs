@@ -1,7 +1,7 @@
 //! The configurations, as scripts of the simulator in which nothing is drawn but pauses, from a fixed seed.
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::answers::{Answers, ReplayedToken, RowCounters, SupersededToken};
+use snowpipe_streaming_emulator::answers::{Answers, ReplayedToken, RowCounters, SupersededToken};
 
 use super::choice::{Choice, Entry};
 use super::explain;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cluster::{Cluster, Rules};

@@ -8,9 +8,9 @@ mod service;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::time::TokioClock;
 use snowpipe_streaming::{Channel, Pacing, PipePath, Profile, RowBatch, StreamingIngestClient};
+use snowpipe_streaming_emulator::Emulator;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::Instant;

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use snowpipe_streaming::answers::{Answers, POINTS, Point};
+use snowpipe_streaming_emulator::answers::{Answers, POINTS, Point};
 
 use super::draw::{draw, pick};
 use super::run::run;

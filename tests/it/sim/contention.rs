@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use snowpipe_streaming::emulator::{Emulator, Fault};
 use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, OffsetToken, Recovery};
+use snowpipe_streaming_emulator::{Emulator, Fault};
 
 use super::plan::Plan;
 use super::source_record::{Reader, SourceRecord};

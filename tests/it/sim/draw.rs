@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::answers::{Answers, OversizedBody, POINTS};
-use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
+use snowpipe_streaming_emulator::answers::{Answers, OversizedBody, POINTS};
+use snowpipe_streaming_emulator::{Endpoint, Fault, Limits};
 
 use super::content::LONGEST_CONTENT;
 use super::outage::{FailureMode, Outage, Part};
@@ -332,7 +332,7 @@ pub fn answers(rng: &mut fastrand::Rng) -> Answers {
 pub fn request_limit(answers: &Answers, drawn: Option<usize>) -> Option<usize> {
     match answers.wire.oversized_body {
         OversizedBody::TooLarge => drawn,
-        _ => Limits::default().request_bytes,
+        OversizedBody::BadRequest => Limits::default().request_bytes,
     }
 }
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use snowpipe_streaming::answers::RowCounters;
 use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, Recovery};
+use snowpipe_streaming_emulator::answers::RowCounters;
 use tokio::time::Instant;
 
 use super::outage::FailureMode;
@@ -154,7 +154,7 @@ fn commit_known_within(plan: &Plan) -> Duration {
     let calls = u32::try_from(calls).unwrap();
     let counted = match plan.server.answers.wire.row_counters {
         RowCounters::Late => COUNTED.saturating_add(latency * 2),
-        _ => Duration::ZERO,
+        RowCounters::AtOnce => Duration::ZERO,
     };
     counted + COMMIT_KNOWN.0 + latency * COMMIT_KNOWN.1 + (BETWEEN_CALLS + 2 * latency) * calls
 }

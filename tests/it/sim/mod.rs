@@ -56,8 +56,8 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use snowpipe_streaming::answers::SupersededToken;
-use snowpipe_streaming::emulator::Fault;
+use snowpipe_streaming_emulator::Fault;
+use snowpipe_streaming_emulator::answers::SupersededToken;
 
 use self::draw::{OWN_FAULTS, draw, faults};
 use self::run::run;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
-use snowpipe_streaming::emulator::Reply;
 use snowpipe_streaming::transport::{Request, Response};
+use snowpipe_streaming_emulator::Reply;
 
 /// The part of the server that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

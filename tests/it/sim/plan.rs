@@ -3,8 +3,8 @@
 use std::fmt;
 
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::answers::Answers;
-use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming_emulator::answers::Answers;
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 
 use super::outage::Outage;
 use super::script::Event;

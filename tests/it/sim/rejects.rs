@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use snowpipe_streaming::answers::RowCounters;
 use snowpipe_streaming::ingest::Rejected;
 use snowpipe_streaming::{OffsetToken, RejectWindow};
+use snowpipe_streaming_emulator::answers::RowCounters;
 
 use super::digit_tokens::SourceOffset;
 use super::source_record::{Row, SourceRecord};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::Rule;
 use snowpipe_streaming::{ErrorKind, PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::Rule;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, sleep_until, timeout_at};

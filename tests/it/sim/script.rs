@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use snowpipe_streaming::emulator::{Emulator, Fault, Reply};
 use snowpipe_streaming::transport::Request;
+use snowpipe_streaming_emulator::{Emulator, Fault, Reply};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 

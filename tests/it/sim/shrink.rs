@@ -1,6 +1,6 @@
 //! Shrinks a failing script: removes the parts without which it still fails in the same way.
 
-use snowpipe_streaming::answers::Answers;
+use snowpipe_streaming_emulator::answers::Answers;
 
 use super::plan::Plan;
 use super::run::run;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
-use snowpipe_streaming::answers::{NameCase, RowCounters};
 use snowpipe_streaming::{Error, ErrorKind, OffsetToken, OnUncommitted, Receipt, RejectWindow};
+use snowpipe_streaming_emulator::answers::{NameCase, RowCounters};
 use tokio::time::Instant;
 
 use super::content::content;

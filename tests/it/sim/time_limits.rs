@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::answers::{EarlierToken, RowCounters};
-use snowpipe_streaming::emulator::Fault;
+use snowpipe_streaming_emulator::Fault;
+use snowpipe_streaming_emulator::answers::{EarlierToken, RowCounters};
 
 use super::outage::FailureMode;
 use super::plan::{ChannelPlan, Kind, Op, Plan, Step};
@@ -103,7 +103,7 @@ impl Plan {
         let clients = u32::try_from(self.processes.len() + rivals).unwrap();
         match self.server.answers.wire.earlier_token {
             EarlierToken::Dies => 2 * (clients - 1),
-            _ => 0,
+            EarlierToken::Lives => 0,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use snowpipe_streaming::emulator::CommittedRows;
+use snowpipe_streaming_emulator::CommittedRows;
 use tokio::time::{Instant, sleep};
 
 use super::content::content;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use snowpipe_streaming::Recovery;
-use snowpipe_streaming::emulator::Reply;
 use snowpipe_streaming::transport::{
     Request, Response, Transport, TransportError, TransportErrorKind,
 };
+use snowpipe_streaming_emulator::Reply;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 

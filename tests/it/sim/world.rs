@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use snowpipe_streaming::answers::EarlierToken;
-use snowpipe_streaming::emulator::tables::{Catalog, Column, ObjectName, Table};
-use snowpipe_streaming::emulator::{
-    DataType, Emulator, Endpoint, Fault, Limits, MemoryStorage, Reply, Rule,
-};
 use snowpipe_streaming::internals::audit_memory;
 use snowpipe_streaming::time::{TimeSource as _, TokioClock};
 use snowpipe_streaming::transport::{Request, Response};
 use snowpipe_streaming::{Commits, Error, ErrorKind, StreamingIngestClient};
+use snowpipe_streaming_emulator::answers::EarlierToken;
+use snowpipe_streaming_emulator::tables::{Catalog, Column, ObjectName, Table};
+use snowpipe_streaming_emulator::{
+    DataType, Emulator, Endpoint, Fault, Limits, MemoryStorage, Reply, Rule,
+};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming_emulator::Emulator;
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;

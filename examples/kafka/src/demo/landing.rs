@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Server};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{Emulator, EmulatorBuilder, Server};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming_emulator::Emulator;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::interval;

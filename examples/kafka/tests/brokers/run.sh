@@ -45,7 +45,7 @@ as_owner "$bin/initdb" -D "$data/data" -U postgres -A trust -E UTF8 >"$work/init
 as_owner "$bin/pg_ctl" -D "$data/data" -l "$data/log" -w start \
   -o "-p $port -k $data -c listen_addresses=127.0.0.1" >/dev/null
 
-cargo build --locked --quiet --features emulator-server --bin snowpipe-emulator
+cargo build --locked --quiet -p snowpipe-streaming-emulator --features server
 export NISSHI STORAGE=postgres://postgres@127.0.0.1:$port/postgres
 export EMULATOR=${CARGO_TARGET_DIR:-$PWD/target}/debug/snowpipe-emulator
 cargo test --locked --manifest-path examples/kafka/Cargo.toml --test brokers -- "$@"

@@ -4,7 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming_emulator::{Emulator, Endpoint, Fault};
 use tokio::time::sleep;
 
 use crate::process::Process;

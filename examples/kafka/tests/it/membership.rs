@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, Fault};
+use snowpipe_streaming_emulator::{Emulator, EmulatorBuilder, Endpoint, Fault};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 
 use crate::world::{TOPIC, World, stop};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, StreamConsumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
-use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder};
+use snowpipe_streaming_emulator::{Emulator, EmulatorBuilder};
 use tempfile::TempDir;
 use tokio::time::timeout;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, Server};
+use snowpipe_streaming_emulator::tables::Catalog;
+use snowpipe_streaming_emulator::{DataFile, Ddl, Emulator, Server};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

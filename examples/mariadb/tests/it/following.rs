@@ -5,9 +5,9 @@ use std::sync::Arc;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, Row as SqlRow};
 use serde_json::Value as Json;
-use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::ingest::{self, Report, Source};
 use snowpipe_streaming::{PipePath, StreamingIngestClient};
+use snowpipe_streaming_emulator::Emulator;
 
 use crate::changes::{Change, Changes, ChangesError, Offset, Start, end_of_log, preflight};
 use crate::schema::{Column, Table};

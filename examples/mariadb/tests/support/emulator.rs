@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use snowpipe_streaming::auth::Secret;
-use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, Server};
+use snowpipe_streaming_emulator::{DataFile, Ddl, Emulator, Server};
 
 #[tokio::main]
 async fn main() -> Result<()> {

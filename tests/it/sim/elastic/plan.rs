@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::answers::Answers;
-use snowpipe_streaming::emulator::Fault;
+use snowpipe_streaming_emulator::Fault;
+use snowpipe_streaming_emulator::answers::Answers;
 
 use super::super::draw::answers;
 use super::super::outage::{Outage, Part};

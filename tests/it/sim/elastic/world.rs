@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use snowpipe_streaming::elastic::FailedAppend;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Limits, MemoryStorage, Reply};
 use snowpipe_streaming::internals::audit_memory;
 use snowpipe_streaming::time::{TimeSource as _, TokioClock};
 use snowpipe_streaming::transport::{
     Request, Response, Transport, TransportError, TransportErrorKind,
 };
 use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
+use snowpipe_streaming_emulator::{Emulator, Endpoint, Limits, MemoryStorage, Reply};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Opts, OptsBuilder};
 use rusqlite::{Connection, params};
-use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator};
 use snowpipe_streaming::sql::SqlClient;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming_emulator::{DataFile, Ddl, Emulator};
 use tempfile::TempDir;
 
 use self::server::MariaDb;

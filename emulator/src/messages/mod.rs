@@ -1,0 +1,5 @@
+//! HTTP messages: bodies in, answers out.
+
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod time;

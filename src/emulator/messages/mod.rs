@@ -1,4 +1,0 @@
-//! HTTP messages: bodies in, answers out.
-
-pub(crate) mod answer;
-pub(crate) mod body;

@@ -1,7 +1,0 @@
-//! Input of every kind, over all of the emulator.
-
-mod answers;
-#[cfg(feature = "emulator-server")]
-mod answers_of_rows;
-mod hostile;
-mod parsers;
