@@ -77,8 +77,6 @@
 //! - `connections`: profiles from the Snowflake CLI's `connections.toml` and `config.toml`.
 //! - `sql-api`: statements over Snowflake's SQL API.
 //! - `doctor`: the checks of `snowpipe doctor` as a function.
-//! - `conformance`: the experiments of `snowpipe conformance` as a function.
-//! - `cli`: the `snowpipe` command.
 //! - `stream`: [`Commits`] as a `Stream`.
 //!
 //! # Stability
@@ -91,7 +89,6 @@
 //! | the root, [`append`], [`auth`], [`config`], [`elastic`], [`ingest`], [`metrics`], [`report`], [`time`], [`transport`] | none; `stream` for [`Commits`] as a `Stream` | semver |
 //! | `sql` | `sql-api` | semver |
 //! | `doctor` | `doctor` | semver, except the texts of a report |
-//! | `answers`, `conformance` | `conformance` | may change in any version: they follow what is found about accounts |
 //! | [`guide`] | none | documentation only |
 //! | names that begin with `__`, hidden items | `__bench` | none |
 //!
@@ -107,8 +104,6 @@ mod channel;
 mod client;
 mod compress;
 pub mod config;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 mod context;
 #[cfg(feature = "doctor")]
 pub mod doctor;
@@ -124,19 +119,13 @@ mod rows;
 pub mod sql;
 mod types;
 
-/// How the service behaves where its documentation leaves it open: a conformance run finds the answers of an account, and the
-/// emulator plays them.
-#[cfg(feature = "__answers")]
-pub mod answers {
-    pub use crate::types::answers::*;
-}
-
 /// Appends: their futures, and what rows and offsets convert from.
 pub mod append {
     pub use crate::channel::append::Append;
     pub use crate::channel::open::OpenChannel;
     #[doc(hidden)]
     pub use crate::channel::row_source::{BatchSource, Each, Encoded, Numbered, Plain, RowSource};
+    pub use crate::compress::unit::check_row;
     pub use crate::rows::{IntoNdjson, RowBatchBuilder};
     pub use crate::types::offset::arguments::{IntoOffset, IntoOffsets};
 }
@@ -194,42 +183,3 @@ pub use self::types::uncommitted_rows::UncommittedRows;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// For the command, which shows what a server says as errors do.
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub fn __printable(text: &str, max: usize) -> String {
-    base::text::printable(text, max)
-}
-
-/// For the command, which reads the files on its command line.
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub fn __read_text(path: &std::path::Path) -> std::io::Result<zeroize::Zeroizing<String>> {
-    let bytes = base::files::read_limited(path, base::files::LARGE)?;
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(text.to_owned().into()),
-        Err(why) => Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why)),
-    }
-}
-
-/// For the command, whose JSON people read in a terminal as well.
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub fn __escaped_json(json: &str) -> String {
-    base::text::escaped_json(json)
-}
-
-/// For the command, whose errors name the line of a row that does not fit.
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub fn __check_row(row: &[u8]) -> Result<()> {
-    compress::unit::check_row(row)
-}
-
-/// For the command, whose names take missing parts from the profile.
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub fn __sql_parts(text: &str) -> std::result::Result<Vec<String>, String> {
-    types::sql_names::parts(text)
-}

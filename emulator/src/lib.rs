@@ -44,11 +44,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admin;
-pub mod answers {
-    //! How the service behaves where its documentation leaves it open: the emulator plays each of the answers.
-
-    pub use snowpipe_streaming::answers::*;
-}
+pub mod answers;
 mod auth;
 mod builder;
 mod catalog;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::wire::{self, ServerError};
 use crate::auth::flight::Stopped;
-use crate::base::text::{self, REDACTED};
+use crate::base::text::REDACTED;
 use crate::http::{Response, TransportError, TransportErrorKind};
 use crate::types::error::{Error, ErrorKind};
 use crate::types::secret::Secret;
@@ -24,7 +24,7 @@ pub(super) struct SentWith(pub(super) Secret);
 /// A text of an answer without the bearer token of the request.
 pub(super) fn without_bearer(text: &str, response: &Response) -> String {
     match response.extensions().get() {
-        Some(SentWith(token)) => text::without(text, token, REDACTED),
+        Some(SentWith(token)) => token.remove_from(text, REDACTED),
         None => text.to_owned(),
     }
 }

@@ -110,21 +110,12 @@ pub(crate) fn scoped_token(body: &[u8]) -> Result<Secret> {
 struct Claims {
     #[serde(default)]
     exp: Scalar,
-    #[cfg(feature = "conformance")]
-    #[serde(default)]
-    iat: Scalar,
 }
 
 /// When a JWT expires, given in seconds or in milliseconds; also one that stands behind `WIF.<provider>.`. `None` if the token is
 /// not a JWT or has no expiry.
 pub(crate) fn token_expiry(token: &str) -> Option<SystemTime> {
     time_of(claims_of(token)?.exp)
-}
-
-/// When a JWT was issued, as [`token_expiry`] reads it.
-#[cfg(feature = "conformance")]
-pub(crate) fn token_issue(token: &str) -> Option<SystemTime> {
-    time_of(claims_of(token)?.iat)
 }
 
 fn claims_of(token: &str) -> Option<Claims> {

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use crate::base::json::{Object, Scalar};
-use crate::base::text::{self, REDACTED, quote};
+use crate::base::text::{REDACTED, quote};
 use crate::http::Response;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -125,7 +125,7 @@ fn life(expires_in: &Scalar) -> Duration {
 fn without(secrets: &[Option<&Secret>], text: &str) -> String {
     let secrets = secrets.iter().flatten();
     quote(&secrets.fold(text.to_owned(), |text, secret| {
-        text::without(&text, secret, REDACTED)
+        secret.remove_from(&text, REDACTED)
     }))
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// The limit for certificates and reports.
-#[cfg(any(feature = "rustls", feature = "cli"))]
+/// The limit for certificates.
+#[cfg(feature = "rustls")]
 pub(crate) const LARGE: u64 = 64 << 20;
 
 /// Reads a whole file of at most `limit` bytes: a wrong path may be a device without end.

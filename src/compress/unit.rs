@@ -74,9 +74,18 @@ fn compress(compressor: &mut Compressor, unit: &[u8], limit: usize) -> Result<By
     Err(too_large(unit, unit.len(), &why, ""))
 }
 
-/// Refuses a row that does not fit under the default options.
-#[cfg(feature = "cli")]
-pub(crate) fn check_row(row: &[u8]) -> Result<()> {
+/// Whether a row, as JSON on one line, fits into a request of a client with default options. A program that has many rows finds those
+/// that do not fit without losing the others of their batch.
+///
+/// # Errors
+///
+/// [`ErrorKind::TooLarge`] names the column of the largest value, its size and the limit.
+///
+/// ```
+/// use snowpipe_streaming::append::check_row;
+/// assert!(check_row(br#"{"ID":1,"LIFT":"Elkhorn"}"#).is_ok());
+/// ```
+pub fn check_row(row: &[u8]) -> Result<()> {
     let options = Options::default();
     check_len(row, &options)?;
     if row.len() <= options.always_fits() {

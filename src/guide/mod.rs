@@ -9,7 +9,6 @@
 //! | [`configuration`] | Where do account and credentials come from? What does each option do? |
 //! | [`tuning`] | How much memory and how many channels do I need? What are the limits? |
 //! | [`command`] | How do I find out why streaming does not work, send files, or show channels? |
-//! | [`conformance`] | How does my account behave where Snowflake's documentation is silent, and does the emulator behave alike? |
 //! | [`coming_from_the_official_sdk`] | What is the counterpart of a class, method, error or setting of the official SDK? |
 //!
 //! Each chapter is a Markdown file in `src/guide`. Its Rust examples are compiled, and run unless they need an account. How to test without
@@ -20,9 +19,6 @@ pub mod coming_from_the_official_sdk {}
 
 #[doc = include_str!("command.md")]
 pub mod command {}
-
-#[doc = include_str!("conformance.md")]
-pub mod conformance {}
 
 #[doc = include_str!("configuration.md")]
 pub mod configuration {}

@@ -126,8 +126,7 @@ impl HttpTransportBuilder {
     }
 
     /// The proxy that requests to `url` would go through, without its password.
-    #[cfg(feature = "conformance")]
-    pub(crate) fn proxy_to(&self, url: &str) -> Option<String> {
+    pub fn proxy_to(&self, url: &str) -> Option<String> {
         self.proxy.proxies().between(&url.parse().ok()?)
     }
 

@@ -21,4 +21,4 @@ mod names;
 mod tests;
 
 pub use self::client::{Counts, Rows, SqlClient, SqlClientBuilder, Statement};
-pub use self::names::TableName;
+pub use self::names::{TableName, identifiers};

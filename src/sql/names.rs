@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::sql_names;
 
 /// The full name of a table: database, schema and table.
 ///
@@ -51,6 +52,22 @@ impl fmt::Display for TableName {
             quoted(&self.table)
         )
     }
+}
+
+/// The parts of a name as SQL writes it, such as `db.public."Rides"`: in upper case unless quoted, and without quotes. Two quotes inside
+/// of quotes stand for one ("Identifier requirements" in Snowflake's SQL reference). How many parts a name may have is for the caller.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`] if a part is blank, a quote is not closed, or text follows a closing quote.
+///
+/// ```
+/// use snowpipe_streaming::sql::identifiers;
+/// assert_eq!(identifiers(r#"db.public."Rides""#)?, ["DB", "PUBLIC", "Rides"]);
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+pub fn identifiers(text: &str) -> Result<Vec<String>> {
+    sql_names::parts(text).map_err(|why| Error::new(ErrorKind::Config, why))
 }
 
 /// Quotes an identifier for a statement.

@@ -1,7 +1,5 @@
 //! The public vocabulary, without behaviour: errors, offset tokens, pipe paths, statuses, reports.
 
-#[cfg(feature = "__answers")]
-pub(crate) mod answers;
 pub(crate) mod channel_status;
 pub(crate) mod close_report;
 pub(crate) mod error;

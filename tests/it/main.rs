@@ -25,10 +25,6 @@ mod columns;
 mod commit_latency;
 mod compiles;
 mod config;
-#[cfg(feature = "conformance")]
-mod conformance;
-#[cfg(feature = "conformance")]
-mod conformance_delays;
 mod contract;
 mod delivery;
 mod diagnostics;

@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 duration=${1:-2m} rate=${2:-300}
-cargo build --quiet --locked -p snowpipe-streaming-emulator -p snowpipe-streaming \
-  --features snowpipe-streaming-emulator/server,snowpipe-streaming/cli --bins
+cargo build --quiet --locked -p snowpipe-streaming-emulator -p snowpipe-cli \
+  --features snowpipe-streaming-emulator/server --bins
 target=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 work=$(mktemp -d)
 server=
