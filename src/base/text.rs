@@ -1,4 +1,6 @@
 //! Makes a server's text safe to show in errors, log lines and terminals.
+//!
+//! Text that is only shown (codes, messages) is cut and escaped as it is read, so that log lines and terminals can trust it.
 
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
