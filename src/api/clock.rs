@@ -1,4 +1,6 @@
 //! The clock that JWTs are made by: this machine's, until an account host whose clock differs refuses a credential.
+//!
+//! A warning says by how much this machine's clock is wrong, also if the difference is too large for a correction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

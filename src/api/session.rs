@@ -1,4 +1,9 @@
 //! The session with an account: it discovers the ingest host, keeps a token for it, and makes calls with that token.
+//!
+//! A refused token is replaced by another one, which costs an exchange or a look at the credential. A 401 is answered with
+//! another token within the attempt, unless that token was refused just before; a 403 only once. From the second refusal on
+//! there are pauses (`auth_backoff`), and after a few refusals in a row the channel is invalidated as `Unauthorized`. The token
+//! of a workload identity is not exchanged: it goes to the ingest host itself and is kept until shortly before the `exp` in it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

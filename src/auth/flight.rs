@@ -1,4 +1,7 @@
 //! Single flight: one task does the work that many callers wait for, and continues if all of them are cancelled.
+//!
+//! The work has its own deadlines. Otherwise a status call, which waits for 15 seconds, would never succeed with a slower
+//! account host.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

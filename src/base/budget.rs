@@ -1,5 +1,13 @@
 //! The byte budget of a client, with a share for each channel. Charges for rows and their bookkeeping are exact to the byte;
 //! only the growing buffer of an open batch may have a capacity of up to twice its charge.
+//!
+//! One semaphore counts the bytes of the client, and one the share of each channel. A charge is taken before rows move into the
+//! open batch, shrinks to the compressed length at seal, and is returned at accept (with `Recovery::Replay` at commit) or when
+//! the channel ends. When an append waits for memory, an open batch is sealed early if it can leave at once or is half full.
+//!
+//! The sum of the live charges is kept apart from the permits: the simulators compare both at each event, unit tests of the
+//! core compare them with the charges themselves, and `tests/stalled_memory.rs` compares the budget with what an allocator
+//! counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,6 @@
 //! Makes a server's text safe to show in errors, log lines and terminals.
+//!
+//! Text that is only shown (codes, messages) is cut and escaped as it is read, so that log lines and terminals can trust it.
 
 /// The maximum length of an error or status code, in characters.
 pub(crate) const CODE: usize = 100;

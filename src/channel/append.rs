@@ -1,4 +1,9 @@
 //! The future of an append: it moves staged rows into the open batch and, before that, waits for memory and for the driver.
+//!
+//! An append waits for the driver while its batch is full and another batch of the channel is still to be compressed, at most
+//! for the append timeout. Appends are faster than the compression, and would otherwise fill the budget with rows that arrive
+//! no sooner. Only lack of memory makes an append fail. When the driver takes a batch, all appends that wait for it are woken,
+//! and each looks at the core again: with one wake-up for each batch, some would stay asleep although there is room.
 
 use std::future::Future;
 use std::ops::{Deref, DerefMut};

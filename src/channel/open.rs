@@ -1,4 +1,9 @@
 //! Opening a channel, including the policy for uncommitted rows of an earlier holder.
+//!
+//! Every open asks the server to fail if rows of an earlier holder are accepted and not committed, unless the caller chose
+//! `Discard`. The client waits, asks again, and at the deadline fails or discards as `OnUncommitted` says. The wait begins when
+//! the server first says that there are such rows: an outage before that would leave no time to commit in. Opening twice does
+//! no harm, so an open is retried freely.
 
 use std::future::IntoFuture;
 use std::marker::PhantomData;

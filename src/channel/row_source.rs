@@ -1,4 +1,7 @@
 //! The sources of an append's rows, which are encoded piece by piece as memory allows.
+//!
+//! Encoding a whole iterator at the call would hold more memory than the budget. So the first piece is encoded at the call, and
+//! the rest as memory allows.
 
 use serde::Serialize;
 

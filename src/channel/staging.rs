@@ -1,5 +1,8 @@
 //! Staging: an append encodes rows on the caller's thread, piece by piece. A piece is charged to the budget before it moves
 //! into the open batch.
+//!
+//! A unit that may not be split is at most a quarter of the budget; a larger one is refused and does not wait. Rows that share
+//! a token are encoded no further than that, so that an endless iterator is refused and does not fill the memory first.
 
 use std::ops::Range;
 use std::sync::Arc;

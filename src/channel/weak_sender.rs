@@ -1,4 +1,9 @@
 //! Weak senders: handles with which many tasks append to one untracked channel that another task owns.
+//!
+//! A channel has one handle, because tokens must rise in the order of appends. Rows without tokens have no such order, so an
+//! untracked channel has senders as well. Each append of a sender encodes into a buffer that no other append uses, and meets
+//! the others only at the core's lock and at the budget. So the core decides which positions an append has. A receipt covers
+//! the positions from its first row to its last one, and those of other tasks' rows between its pieces.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! Compressors that are reused, with at most one large batch per processor compressed at a time.
+//!
+//! Compressors belong to the client and not to each channel: a zstd context is large, and few batches are compressed at the
+//! same moment.
 
 pub(crate) mod compressor;
 pub(crate) mod frame;

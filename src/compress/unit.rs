@@ -1,4 +1,7 @@
 //! Units: rows that may not be split. Whether one fits, and the error if it does not.
+//!
+//! Nothing bounds a row but its compressed size and the memory budget. A unit that does not fit into a request is compressed
+//! again, with a larger window and a higher level, which only such units pay for.
 
 use std::ops::Range;
 

@@ -3,6 +3,9 @@
 //! What does not answer costs the others a bounded part. As long as a client has several pipes, one takes no further slot while it holds
 //! as many as are free: a pipe whose requests hang holds half of them, two hold a third each. Slots are given in the order of
 //! requests within a pipe, and to one pipe after the other.
+//!
+//! A request takes a connection, because the protocol is HTTP/1.1 unless HTTP/2 is requested. With one pipe, 2,000 channels and
+//! answers that take 300 ms, a channel has its turn every 2.3 seconds.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

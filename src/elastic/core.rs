@@ -3,6 +3,19 @@
 //! Rows move through it in one direction: appended into the open batch, sealed, sent, accepted. Batches are independent:
 //! each is tried until it is accepted or given up. The state and the append are here. `schedule` decides what the driver
 //! does next, and `responses` reads the answers.
+//!
+//! The core is behind a mutex that is held briefly. With named channels it shares the budget, the compression, the session and
+//! the reading of failures. It has no tokens, no ledger and no commits.
+//!
+//! - Each batch has its own request id. After a 429 one batch is in flight, and with each success one more.
+//! - An append lies in several batches if one was split. It is accepted when all of them are. Otherwise the rows of the
+//!   failed batches are handed back.
+//! - A batch *may be duplicated* if it was retried after an attempt that the server may have applied. An attempt that was not
+//!   sent, was throttled or was refused does not count, although the retry count rises with each.
+//! - A failure goes to the task that awaits the append. If none does, it is kept for the next checkpoint, and appends are
+//!   refused until then, so that failures do not accumulate.
+//! - An append that could only wait for a caller to take handed-back rows fails with `Backpressure`: that caller may be the
+//!   same task.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

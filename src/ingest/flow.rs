@@ -1,4 +1,7 @@
 //! The main loop of a run: rows are read, appended to their channels, and released when they are committed.
+//!
+//! One task drives a source and its channels. It uses the channels as any caller could, except for a reopen under another
+//! policy, a close by a given time, and the list of reject windows.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;

@@ -1,4 +1,7 @@
 //! The names of a run's channels, and the check that no earlier run has spread the same source over other channels.
+//!
+//! A run also opens and closes the channels of the other numbers of shards. Their status alone does not prove that nothing is
+//! buffered: rows that were accepted and not committed would land later, a second time.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
 //! The recovery of an invalidated channel: whether to reopen it, with which policy, and how often.
+//!
+//! After `Fenced` and `OffsetConflict` a reopen only waits. A run ends in `OffsetConflict` if its channel was dropped and
+//! created again while rows were in flight. The creation time shows it; a missing token alone does not.
 
 use std::time::Duration;
 

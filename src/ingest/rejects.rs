@@ -2,6 +2,11 @@
 //!
 //! If the source fails to keep them, the call is retried later. Meanwhile the run continues to follow its channels and to
 //! read, but settles no rows of the shard and releases nothing.
+//!
+//! Before rows are settled, each reject window above the counter that the source knows is read again and handed to the source.
+//! Its pieces carry the old counter, and only the last one the new: with the new counter in each, a crash after the first piece
+//! would lose the others. After a crash before the last piece the window is in doubt, and the next run hands it over again.
+//! After every open the counter of the status is compared with the one that the source knows.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,8 @@
 //! Where a run starts to read, and where it continues after a channel was reopened.
+//!
+//! The committed offset of a channel never goes backward. A higher one after a reopen belongs to another run of the same
+//! source, and the run resumes from it. A lower one ends the run, unless the channel was gone and created again: then the
+//! offset known to be committed counts, and the source's `check` may object.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,8 @@
 //! One channel of a run, with its rows in flight.
+//!
+//! A shard has two offsets: *settled*, up to which its rows are committed and their rejects reported, and *reached*, up to
+//! which it needs no more rows. The run reads after the lowest *reached* of all shards, or after what is released. An
+//! invalidated shard falls back to what it has settled; the others drop the rows that are read a second time.
 
 use std::collections::VecDeque;
 

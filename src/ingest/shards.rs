@@ -1,4 +1,8 @@
 //! The assignment of rows to shards, and the offsets up to which rows may be released.
+//!
+//! A *mark* is a place up to which the source was read. The highest mark below the first uncommitted row of every shard is
+//! released. Rows that an invalidated shard has given up are no longer in flight, so the marks beyond them are dropped in the
+//! same step.
 
 use std::collections::VecDeque;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use memchr::memmem;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
@@ -60,7 +61,7 @@ fn piece_at_start(text: &str, secret: &str) -> usize {
     let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
     let pieces = ends.skip(shortest - 1).take_while(|end| {
         let piece = text.get(..*end);
-        piece.is_some_and(|piece| secret.contains(piece))
+        piece.is_some_and(|piece| memmem::find(secret.as_bytes(), piece.as_bytes()).is_some())
     });
     pieces.last().unwrap_or_default()
 }

@@ -5,13 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The Markdown files that are checked, relative to the repository's root.
-const PAPERS: [&str; 13] = [
+const PAPERS: [&str; 18] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "RELEASING.md",
     "SECURITY.md",
     "CHANGELOG.md",
+    "cli/README.md",
+    "cli/src/guide/conformance.md",
+    "emulator/README.md",
+    "emulator/CHANGELOG.md",
+    "emulator/src/guide/usage.md",
     "examples/README.md",
     "examples/ski_resort/README.md",
     "examples/orders/README.md",

@@ -2,6 +2,9 @@
 //!
 //! A client with the session token of a pipe's stage may write below its prefix. The signature is not verified, because it
 //! proves nothing more.
+//!
+//! The stage is derived from one secret and not stored: key, prefix and session token are the same after a restart with the
+//! same private key.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Taking in the body of a request: no more than the server looks at, within memory that all requests share.
+//!
+//! A body for which no shared memory is left is read to its end and answered with 503.
 
 use std::pin::pin;
 use std::sync::Arc;

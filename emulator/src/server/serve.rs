@@ -1,5 +1,7 @@
 //! The emulator over HTTP/1.1, or over TLS and HTTP/1.1 or HTTP/2: connections, limits and deadlines, a ticker for
 //! commits, and a drained end.
+//!
+//! It uses hyper and not axum: faults have to drop connections before and in the middle of an answer, which a framework hides.
 
 mod waiters;
 

@@ -1,4 +1,6 @@
 //! Runs a SELECT on a separate SQLite connection, which can only read, and for a limited time.
+//!
+//! A query runs before the server's turn at its request. SQLite's authorizer is the second barrier, after the compiler.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

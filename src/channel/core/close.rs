@@ -1,4 +1,13 @@
 //! How a channel ends: invalidated or drained. Its memory is released, and every row is accounted for in the report.
+//!
+//! An invalidated channel takes no rows and releases its memory at once. If something was sent and is not settled, it continues
+//! to request the status for `settle_timeout`, and only then do the receipts fail. Receipts that the committed token covers
+//! succeed. The others say whether they are ambiguous: a receipt is if any of its rows may be in the table, not only the last
+//! one.
+//!
+//! A close flushes and waits for commits. If they do not come in time, the report lists what is uncommitted, by state. A
+//! dropped channel closes in the background in the same way. From the start of a close the core refuses appends, those of
+//! senders that wait included.
 
 use tokio::time::Instant;
 use tracing::{info, warn};

@@ -1,4 +1,16 @@
 //! Commit tracking: when to poll a channel's status, and what the answer means.
+//!
+//! - **Stalls.** If something is accepted and statuses show no commit for `commit_stall_timeout`, the channel is invalidated
+//!   as `CommitStalled`. Only the time between an answered call and the next call counts. If no status is available for
+//!   `retry_for`, it is invalidated as `Unreachable`. Both are decided when the answer or the failure of a call arrives,
+//!   never by a timer.
+//! - **Absence.** A channel that is absent from three answers is gone, but not within `REPLICA_LAG` of its open.
+//! - **Rejects.** The server counts rejected rows and does not name them. When the count rises, the client makes a *reject
+//!   window*: from the last position at which the old count was seen with everything before it committed, to the highest
+//!   position *sent* when the answer arrived. The highest one accepted when the poll left is not enough: the server may have
+//!   counted a batch that came in between. Receipts in the window resolve to `RowsRejected`; their rows are committed.
+//!   Windows beyond the number kept are merged into the last, so that a channel whose every row is bad does not fill the
+//!   memory.
 
 use std::sync::Arc;
 use std::time::Duration;

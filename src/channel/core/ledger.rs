@@ -1,4 +1,17 @@
 //! The ledger: the end tokens of sent requests, and what the committed token of a status means for them.
+//!
+//! The ledger starts at the committed token in the open's answer. The token in a status is one of four things:
+//!
+//! - the watermark: nothing is new;
+//! - the end token of a pending request: everything through that request is committed;
+//! - one of the last 4,096 tokens before the watermark: the status is older than one already seen, and nothing in it is used;
+//! - anything else, or missing, or the channel has another creation time: the poller asks again after a second. If the next
+//!   answer is of this kind too, the channel is invalidated as `OffsetConflict`. Nothing is ever replayed over a conflict.
+//!
+//! A status may be from before the open if it was requested less than `REPLICA_LAG` after the open. A status without a token
+//! may be from before the first token. Such a status is requested again each second and decides nothing: neither a token that
+//! this channel did not send, nor an unhealthy code, nor a missing channel. A commit seen since the open proves that a status
+//! with its token is newer. `guide::delivery` has the rule for users.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

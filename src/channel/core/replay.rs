@@ -1,6 +1,22 @@
 //! Recovery by replay: the channel is reopened in place, and exactly the uncommitted rows are sent again.
 //!
 //! Rows stay in memory until they are committed. They keep their positions, so receipts stay valid.
+//!
+//! An accepted batch keeps its charge. On a cause that a reopen can resolve, the core does not end: it asks the driver to
+//! reopen the channel, accepts rows meanwhile, and takes the committed token of the open as final for what was sent. Batches
+//! that the token covers are released. The others go back to the front of the queue, in order and with unchanged bytes. Only
+//! the *accepted* watermark falls back, to the committed one.
+//!
+//! | Cause | Reopen | If that does not help |
+//! |---|---|---|
+//! | `MustReopen`, `Gone` | It waits 30 s for what is uncommitted, then discards it, because all of it is in hand. | After three opens without a commit it surfaces. With nothing to commit, ten minutes of health count as a commit: otherwise the fourth invalidation of an idle channel, hours after the third, would be its last. |
+//! | `CommitStalled` | The same. | The second stall surfaces. |
+//! | `Ambiguous` | It waits 120 s and never discards: another writer may have opened the channel between the attempt and its repetition, and what is uncommitted may be that writer's. | As `MustReopen`. |
+//! | `Fenced` | The same. | It surfaces if `Fenced` comes again before a commit of something sent since, or if the channel is being closed: the other writer is then likely the program that takes over. |
+//! | `OffsetConflict`, `Rejected`, `Unauthorized`, `Unreachable` | none | |
+//!
+//! An open that is refused for its credential is requested three more times. If the first open discarded rows of an earlier
+//! holder, or was configured to discard everything, no later one discards.
 
 use std::time::Duration;
 

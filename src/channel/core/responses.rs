@@ -1,4 +1,9 @@
 //! How a channel handles the answers to its append requests and the results of compression.
+//!
+//! A 413 halves the limit of the client (`base::request_limit`) and splits the batch at the edge of a unit or row. A unit that
+//! may not be split is tried whatever limit was learned. If the server refuses it, the channel ends as `Rejected`; after an
+//! unanswered attempt that may have been applied, as `Ambiguous`, because a half could land twice. A batch that another run of
+//! the same source has committed meanwhile is not sent again.
 
 use std::time::Duration;
 

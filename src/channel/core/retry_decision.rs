@@ -1,4 +1,20 @@
 //! What a failed append means for its channel.
+//!
+//! | What is known | What the client does |
+//! |---|---|
+//! | Nothing was sent: no name, no connection, no TLS. | It sends the same bytes again after a backoff. |
+//! | 429 or a 5xx with `Retry-After` | It tries again, not before the server's delay. A 5xx is ambiguous as well. |
+//! | The request was sent and has no usable answer: reset, timeout, cut off, 5xx. | The attempt is *ambiguous*. The identical request follows, with the same token and request id, and the retry count plus one. |
+//! | The account host refuses to exchange the credential or to name the ingest host. | The request did not go out. After 400, 401 or 403 it tries three times more; otherwise for `retry_for`, because the refusal says nothing about the rows. |
+//! | 401, 403, 404 without a code | It tries three times more. By then the session has renewed token or host. |
+//! | 413 | It splits the batch (`responses`). |
+//! | A stale or superseded sequencer after an ambiguous attempt of our own. | `Ambiguous`: most likely that attempt was applied. |
+//! | The same without such an attempt. | `Fenced`: another writer has the channel. |
+//! | A code that asks for a reopen. | `MustReopen` |
+//! | The channel or its table is gone. | `Gone`. On 410 or a bare 404 the session also discovers the ingest host again. |
+//! | Any other refusal. | `Rejected`. The batch is neither skipped nor replayed. |
+//!
+//! A batch is tried for `retry_for`; then the channel is `Unreachable`.
 
 use std::time::Duration;
 

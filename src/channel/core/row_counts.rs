@@ -5,6 +5,9 @@
 //! the rows were rejected. And a token may pass over rows that never reached the table, if the server acknowledges appends
 //! of a superseded writer without taking them. So rows count as committed only when `rows_inserted` and `rows_error_count`
 //! together account for them.
+//!
+//! What receipts, commits, closes and metrics call committed is what the ledger and the counters both cover. Replay and the
+//! choice of the rows to send use the ledger alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,17 @@
 //! What the driver does next: compress, send, reopen, or wait, and until when.
+//!
+//! A batch is sealed when the lag of its first row has passed, when it has 2 MiB and nothing before it waits for the server,
+//! when it is expected to fill a request, on a flush, or under memory pressure. So requests are small and use little memory
+//! while the server keeps up, and are large where it is slow or far. While older batches wait for their turn, the lag seals
+//! nothing: a slow server gets fewer and larger requests, and no queue of small ones. The client learns from the compression
+//! ratio how large a batch fills a request. A batch that overshoots is cut in the middle and compressed again. A unit that may
+//! be too large for a request is compressed by its append, which needs to know, and queued as a batch of its own.
+//!
+//! One request is in flight; the next batch is compressed meanwhile. A batch has one request id, and its retries send the same
+//! bytes. Two token buckets with debt pace the requests, one for bytes and one for requests.
+//!
+//! With `isolate_rejects`, one request at a time is sent, of a quarter of the size of the one before, and the size grows by a
+//! quarter with each clean commit. A reject window ends at what was sent, so smaller requests alone would not narrow it.
 
 use tokio::time::Instant;
 use uuid::Uuid;

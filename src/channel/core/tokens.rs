@@ -1,5 +1,7 @@
 //! Which tokens an append may carry. A token promises that everything up to it is committed, so integers have to rise and
 //! texts must not repeat.
+//!
+//! Text that the caller gave stays text, even if it consists of digits. Rows that share a token go in one call and one request.
 
 use std::collections::HashSet;
 

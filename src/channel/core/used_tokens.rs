@@ -1,4 +1,7 @@
 //! The latest text tokens that a channel has used, as fingerprints because tokens may be long.
+//!
+//! A channel remembers the last 4,096 tokens; once everything is committed, the last 256. A token that is reused after more
+//! tokens than that would be acknowledged by an old status.
 
 use std::collections::{HashSet, VecDeque};
 

@@ -2,6 +2,8 @@
 //! committing them.
 //!
 //! The first poll is due shortly before the expected commit, and a *burst* of polls at short intervals follows it.
+//!
+//! A poll without an answer does not change the estimate.
 
 use std::time::Duration;
 

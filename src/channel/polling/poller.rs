@@ -1,4 +1,7 @@
 //! The status poller: one bulk call for all channels of a client, only as often as pending commits require.
+//!
+//! The burst of calls is reserved for rows that come alone and for the last rows of a channel that closes; a steady stream uses
+//! the surplus. The poller notes the epoch of a channel when it asks, and drops an answer to a question from before a reopen.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

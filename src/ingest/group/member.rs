@@ -1,4 +1,6 @@
 //! The main loop of a group: tasks of partitions start and stop as the engine says.
+//!
+//! Each assignment is a task. A revocation aborts the task, which ends its channel at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

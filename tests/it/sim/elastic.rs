@@ -6,6 +6,8 @@
 //! ```text
 //! SIM_SEEDS=2000 SIM_FIRST=0 cargo test --release --test it sim::elastic -- --nocapture
 //! ```
+//!
+//! Failures that nobody has read count as memory in use.
 
 mod ledger;
 pub mod plan;

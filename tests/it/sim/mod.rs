@@ -22,6 +22,17 @@
 //!   a source. [`trap`] makes the transport, the clock or the credential of a client panic. [`script`] triggers events at requests, by their numbers.
 //! - [`answers`] runs scripts under each combination of answers that the protocol leaves open.
 //! - [`elastic`] is the simulator of the elastic channel.
+//!
+//! What is checked at each step: no client believes more to be committed than landed, none holds more than its budget, and no
+//! receipt says committed of a row that is in neither table. At rest: nothing is held, every receipt has resolved, and each row
+//! of a source that can be read again is in one of the two tables, once. Counts of rejected rows are exact; dead letters hold
+//! the rows of their offsets and are kept before these are released; releases only rise. Rows land in the order of their
+//! offsets in each channel, and appends in the order in which they were made. A channel resumes after the last row that landed,
+//! and is given up to another writer only if that one has opened it since. Every program ends by a time that follows from its
+//! plan. Each row has its own content, which is compared byte for byte as it lands.
+//!
+//! Some plans contain only a theft, an outage or a lagging replica. There each error must name it, a short outage must end
+//! nothing, and a commit must become known within seconds while the server can be asked.
 
 mod answers;
 mod client_view;

@@ -2,6 +2,9 @@
 //!
 //! Every expression gets a Snowflake type, from the columns of the tables up to the answer, and is written with the functions of
 //! [`functions`](super::functions). What has no rule here is refused by name: nothing is left to SQLite's own understanding of it.
+//!
+//! The compiler writes every part of SQLite's SQL itself, and the text of a statement is bound. A value has one form for each
+//! type, in which SQLite's own comparisons, sorting and grouping are right.
 
 pub(crate) mod aggregates;
 pub(crate) mod calls;

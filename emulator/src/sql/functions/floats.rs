@@ -1,4 +1,6 @@
 //! FLOAT: its casts and its functions. NaN is equal to itself and greater than every number.
+//!
+//! In SQLite NaN is a text, which sorts behind all floats.
 
 use rusqlite::types::Value;
 
