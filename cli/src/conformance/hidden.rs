@@ -1,22 +1,30 @@
 //! What a report must not show: secrets, and the names of the account's objects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use percent_encoding::utf8_percent_encode;
-
-use super::lab::SEGMENT;
 use snowpipe_streaming::Profile;
 use snowpipe_streaming::auth::Secret;
 use url::Url;
+use url::form_urlencoded::byte_serialize;
+
+use super::lab::SEGMENT;
 
 /// The longest text of a body that a report has.
 const MOST_TEXT: usize = 2_000;
+
+/// The length of the shortest piece of a secret that [`Secret::remove_from`] finds, if the secret is not shorter itself.
+const PIECE: usize = 8;
 
 /// The texts to replace in a report, each with what stands for it.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     /// Replaced wherever they occur.
     secrets: Vec<Secret>,
+    /// Hashes of the pieces of all secrets.
+    pieces: HashSet<u64>,
+    hasher: RandomState,
     /// Replaced where they are whole words, in any case.
     names: Vec<(String, &'static str)>,
 }
@@ -67,8 +75,23 @@ impl Hidden {
     pub(super) fn secret(&mut self, secret: &Secret) {
         let is_known = |known: &Secret| known.expose() == secret.expose();
         if !secret.expose().is_empty() && !self.secrets.iter().any(is_known) {
+            let encoded: String = byte_serialize(secret.expose().as_bytes()).collect();
+            for form in [secret.expose(), &encoded] {
+                self.pieces
+                    .extend(pieces(form).map(|piece| self.hasher.hash_one(piece)));
+            }
             self.secrets.push(secret.clone());
         }
+    }
+
+    /// Whether a text may have a piece of a secret: most have none, and to search for each secret takes long.
+    fn may_have_secret(&self, text: &str) -> bool {
+        let mut pieces = pieces(text).map(|piece| self.hasher.hash_one(piece));
+        pieces.any(|piece| self.pieces.contains(&piece))
+            || self
+                .secrets
+                .iter()
+                .any(|secret| secret.expose().len() < PIECE)
     }
 
     /// A text as a report shows it, at most a few kilobytes of it.
@@ -77,7 +100,9 @@ impl Hidden {
         // What is cut off in the end is not searched; a secret at the cut is shorter than what is.
         let mut text: String = text.chars().take(4 * MOST_TEXT).collect();
         let is_cut = text.len() < all;
-        for secret in &self.secrets {
+        let has_secret = self.may_have_secret(&text);
+        let secrets = self.secrets.iter();
+        for secret in secrets.filter(|_| has_secret) {
             text = secret.remove_from(&text, "<secret>");
         }
         for (name, place) in &self.names {
@@ -92,6 +117,11 @@ impl Hidden {
             None => text,
         }
     }
+}
+
+/// All pieces of a text of the length of the shortest piece of a secret that is hidden.
+fn pieces(text: &str) -> impl Iterator<Item = &[u8]> {
+    text.as_bytes().windows(PIECE)
 }
 
 /// Replaces `name`, which is in lower case, where no letter, digit or underscore stands beside it.
@@ -132,6 +162,20 @@ mod tests {
             hidden.hide(text),
             r#"{"token":"<secret>","path":"/databases/<database>/x","a":"<account>.b","c":"RESORTS","d":"/schemas/<schema>/y","e":"<schema>"}"#
         );
+    }
+
+    #[test]
+    fn a_piece_of_a_secret_is_replaced() {
+        let mut hidden = Hidden::default();
+        hidden.secret(&"0123456789/abcdef".into());
+        for (text, shown) in [
+            ("token 0123456789/abcdef.", "token <secret>."),
+            ("token 0123456789%2Fabcdef.", "token <secret>."),
+            ("cut: 01234567", "cut: <secret>"),
+            ("none: 0123456", "none: 0123456"),
+        ] {
+            assert_eq!(hidden.hide(text), shown);
+        }
     }
 
     #[test]
