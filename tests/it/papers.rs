@@ -60,7 +60,7 @@ fn targets(text: &str) -> BTreeSet<&str> {
     after
         .filter_map(|rest| rest.split_once(')'))
         .map(|(target, _)| target)
-        .filter(|target| !target.contains("://") && !target.starts_with("crate::"))
+        .filter(|target| !target.contains("::") && !target.contains("://"))
         .collect()
 }
 
