@@ -42,7 +42,7 @@ impl Program {
                 "an append was refused, and the close says {done:?}"
             ));
         }
-        record.state.lock().unwrap().close_timed_out = close_timed_out;
+        record.state.lock().unwrap().unaware = close_timed_out;
     }
 
     /// Closes or drops the channel before all rows are appended.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, Recovery};
-use snowpipe_streaming_emulator::answers::RowCounters;
+use snowpipe_streaming_emulator::answers::{RowCounters, SupersededToken};
 use tokio::time::Instant;
 
 use super::outage::FailureMode;
@@ -41,9 +41,9 @@ pub fn takeovers(world: &World, records: &[Arc<SourceRecord>]) {
     let replays = |record: &&Arc<SourceRecord>| {
         plan.processes[record.plan.process].recovery == Recovery::Replay
     };
-    // A program whose close timed out before it could learn of the other writer takes the channel over with its next open.
+    // A program whose channel ended before it could learn of the other writer takes the channel over with its next open.
     let took_unaware = |record: &&Arc<SourceRecord>| {
-        record.ended() == Some(Ending::Ceded(None)) && record.state.lock().unwrap().close_timed_out
+        record.ended() == Some(Ending::Ceded(None)) && record.state.lock().unwrap().unaware
     };
     let settled = !contested.iter().any(|r| replays(r) || took_unaware(r));
     if settled && !contested.is_empty() && !contested.iter().any(won) {
@@ -55,7 +55,7 @@ pub fn takeovers(world: &World, records: &[Arc<SourceRecord>]) {
                 cause,
                 InvalidationCause::Fenced | InvalidationCause::OffsetConflict
             ),
-            Some(Ending::Ceded(None)) => record.state.lock().unwrap().close_timed_out,
+            Some(Ending::Ceded(None)) => record.state.lock().unwrap().unaware,
             ended => ended == Some(Ending::Done),
         };
         if !is_explained {
@@ -113,6 +113,11 @@ pub fn invalidation(record: &SourceRecord, process: &ClientProcess, error: &Erro
         record.report_violation(format!(
             "commits are said to stall after {silence:?} without a status"
         ));
+    }
+    if cause == InvalidationCause::CommitStalled
+        && plan.server.answers.wire.superseded_token == SupersededToken::DropWithOld
+    {
+        record.state.lock().unwrap().unaware = true;
     }
     if cause == InvalidationCause::OffsetConflict && !plan.has_conflicts() {
         record.report_violation("a conflict without another writer");

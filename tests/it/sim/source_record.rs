@@ -42,8 +42,9 @@ pub struct State {
     pub unobserved: bool,
     /// How often a program has opened the channel.
     opens: u64,
-    /// Whether the last close timed out, before the client could learn of another writer.
-    pub close_timed_out: bool,
+    /// Whether the channel ended before the client could learn of another writer: the close timed out, or commits stalled because
+    /// the server drops the rows of an earlier open and does not say so.
+    pub unaware: bool,
     /// How often its channels had to be reopened.
     pub reopens: u64,
     /// The number of unresolved receipts.

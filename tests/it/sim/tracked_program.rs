@@ -104,7 +104,7 @@ impl Program {
                     continue;
                 }
             };
-            self.record.state.lock().unwrap().close_timed_out = false;
+            self.record.state.lock().unwrap().unaware = false;
             self.watch(&channel);
             let over = self.stream(&mut channel, from).await;
             match over {
