@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The Markdown files that are checked, relative to the repository's root.
-const PAPERS: [&str; 18] = [
+const PAPERS: [&str; 19] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -21,9 +21,10 @@ const PAPERS: [&str; 18] = [
     "examples/ski_resort/README.md",
     "examples/orders/README.md",
     "examples/table_copy/README.md",
-    "examples/kafka/README.md",
-    "examples/kinesis/README.md",
-    "examples/mariadb/README.md",
+    "connectors/README.md",
+    "connectors/kafka/README.md",
+    "connectors/kinesis/README.md",
+    "connectors/mysql/README.md",
 ];
 
 fn root() -> PathBuf {

@@ -5,12 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OpenFlags};
+#[cfg(feature = "emulator")]
 use snowpipe_streaming_emulator::{DataFile, Ddl, Emulator};
 
 /// An emulator with its tables in this file. Creates the tables of `setup` that are missing. Blocks.
 ///
 /// # Errors
 /// If the file cannot be used.
+#[cfg(feature = "emulator")]
 pub fn emulator(path: &Path, setup: &str) -> Result<Emulator> {
     let tables = DataFile::open(path, &Ddl::Bootstrap(setup.to_owned()))
         .with_context(|| format!("the landing {} cannot be used", path.display()))?;
