@@ -246,9 +246,9 @@ fn logged(name: &str, text: &str) -> Vec<String> {
 fn a_log_filter_names_modules_that_exist() {
     let mut texts = sources("cli/src");
     for file in [
-        "tests/kills/common.sh",
-        "tests/kill_resume.sh",
-        "tests/kill_orders.sh",
+        "examples/kills/common.sh",
+        "examples/ski_resort/tests/kills.sh",
+        "examples/orders/tests/kills.sh",
     ] {
         let text = fs::read_to_string(root().join(file)).unwrap();
         texts.push((file.to_owned(), text));

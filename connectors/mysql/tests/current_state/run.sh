@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# As in tests/account_sql/run.sh of the crate, whose environment is used if both share a target directory.
+# As in examples/ski_resort/tests/account_sql/run.sh of the crate, whose environment is used if both share a target directory.
 sqlglot=30.30.0
 duckdb=2.0.0
 target=${CARGO_TARGET_DIR:-$PWD/target}

@@ -3,12 +3,12 @@
 # moment, and ends the script itself once in the middle; the moments are drawn from a seed. Compares the tables row by row with
 # those of a run without kills, and checks that what cannot work ends the script.
 #
-#   bash tests/three_processes/kills.sh [N] [SEED]
+#   bash examples/ski_resort/tests/three_processes/kills.sh [N] [SEED]
 #
 # The emulator holds the answers to appends back for a while after it has accepted their rows, and most kills of streamer and
 # emulator wait for that: at least a third of all kills happen while a request is unanswered.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../../.."
 
 kills=${1:-9}
 seed=${2:-$(((RANDOM * 32768 + RANDOM) % 1073741823 + 1))}
@@ -18,7 +18,7 @@ if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[1-9][0-9]{0,9}$ ]] || ((seed >
   exit 2
 fi
 
-. tests/kills/common.sh
+. examples/kills/common.sh
 
 work=$(mktemp -d)
 run=$work/run

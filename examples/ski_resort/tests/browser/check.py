@@ -15,7 +15,7 @@ from emulator import Emulator
 from expected import PERIODS, Reports, pipeline, stalled
 from program import Generator, Program
 
-EXAMPLE = Path(__file__).parents[2] / "examples/ski_resort"
+EXAMPLE = Path(__file__).resolve().parents[2]
 README_PICTURES = EXAMPLE / "screenshots"
 # Over the end of a month, so that the month is another than the last seven days.
 COMPLETE_RUN = ["--start", "2026-01-31T14:00:00Z", "--days", "2"]

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Looks at the ski resort's dashboard in a real browser: bash tests/dashboard/run.sh [--screenshots DIRECTORY | --readme]
+# Looks at the ski resort's dashboard in a real browser: bash examples/ski_resort/tests/browser/run.sh [--screenshots DIRECTORY | --readme]
 #
 # Compares each number on the page with its SQL, switches by mouse and keyboard, lets the program die and come back, and
 # looks for errors, overflow and obstacles. --screenshots keeps a picture of each view, --readme only renews those
 # that the example's README shows.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-repository=$(cd "$here/../.." && pwd)
+repository=$(cd "$here/../../../.." && pwd)
 target=${CARGO_TARGET_DIR:-$repository/target}
 venv=$target/dashboard_test
 uplot=1.6.32

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A soak against the emulator over HTTPS, through the soak's proxy, with rows in a file and tokens that live for 20 seconds:
-# bash tests/soak/run.sh [DURATION [ROWS A SECOND]]
+# bash cli/tests/soak/run.sh [DURATION [ROWS A SECOND]]
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 duration=${1:-2m} rate=${2:-300}
 cargo build --quiet --locked -p snowpipe-streaming-emulator -p snowpipe-cli \
   --features snowpipe-streaming-emulator/server --bins

@@ -87,6 +87,6 @@ run_undisturbed() {
 
 # Compares the ski resort's tables with those of another landing. Each has one channel, so the order is compared as well.
 compare_ski_resort() {
-  python3 -B tests/kills/tables.py "$1" "$2" "SELECT * FROM RESORT_TICKET ORDER BY rowid" \
+  python3 -B examples/kills/tables.py "$1" "$2" "SELECT * FROM RESORT_TICKET ORDER BY rowid" \
     "SELECT * FROM SEASON_PASS ORDER BY rowid" "SELECT * FROM LIFT_RIDE ORDER BY rowid"
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 EXAMPLE = ROOT / "examples/ski_resort"
 PROGRAMS = Path(sys.argv[1]).resolve()
 PATIENCE_S = 60

@@ -2,12 +2,12 @@
 # Kills the ski resort's generator, its streamer and the emulator, N times in all, at moments drawn from a seed, restarts
 # each at once, and compares the tables row by row with those of a run without kills.
 #
-#   tests/kill_resume.sh [N] [SEED]
+#   examples/ski_resort/tests/kills.sh [N] [SEED]
 #
 # The emulator holds the answers to appends back for a while after it has accepted their rows, and most kills of streamer and
 # emulator wait for that: at least a third of all kills happen while a request is unanswered.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../../.."
 
 kills=${1:-20}
 seed=${2:-$(((RANDOM * 32768 + RANDOM) % 1073741823 + 1))}
@@ -16,7 +16,7 @@ if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[1-9][0-9]{0,9}$ ]] || ((seed >
   echo "usage: $0 [kills from 1 to 9999] [seed from 1 to 1073741823]" >&2
   exit 2
 fi
-. tests/kills/common.sh
+. examples/kills/common.sh
 
 cargo build --quiet -p snowpipe-streaming-emulator -p snowpipe-streaming --features snowpipe-streaming-emulator/server --bin snowpipe-emulator --example ski_resort
 bin=${CARGO_TARGET_DIR:-target}/debug

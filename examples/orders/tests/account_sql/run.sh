@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the account's reports in DuckDB and compares them with the fixture and with the embedded reports:
-# bash tests/account_sql/run.sh [--without-embedded]
+# Runs the SQL for an account of the example orders in DuckDB: bash examples/orders/tests/account_sql/run.sh
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../../.."
 
+# As in examples/ski_resort/tests/account_sql/run.sh, whose environment is used.
 sqlglot=30.30.0
 duckdb=2.0.0
 target=${CARGO_TARGET_DIR:-$PWD/target}
@@ -14,4 +14,4 @@ if ! "$venv/bin/python" -c 'import duckdb, sqlglot' >/dev/null 2>&1; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check "sqlglot==$sqlglot" "duckdb==$duckdb"
 fi
-exec "$venv/bin/python" -B tests/account_sql/check.py "$@"
+exec "$venv/bin/python" -B examples/orders/tests/account_sql/check.py

@@ -3,9 +3,9 @@
 # nothing did, and with 0 if the streamer had done all there is. The three programs are stand-ins that end as they are asked
 # to, so nothing is compiled and nothing is streamed.
 #
-#   bash tests/three_processes/codes.sh
+#   bash examples/ski_resort/tests/three_processes/codes.sh
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../../.."
 
 work=$(mktemp -d)
 script=

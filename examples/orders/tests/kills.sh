@@ -2,12 +2,12 @@
 # Kills the orders example, and every third time the emulator it streams to, N times in all, at moments drawn from a seed,
 # restarts what was killed at once, and compares customers, orders and items row by row with those of a run without kills.
 #
-#   tests/kill_orders.sh [N] [SEED] [ORDERS] [INSTANCES]
+#   examples/orders/tests/kills.sh [N] [SEED] [ORDERS] [INSTANCES]
 #
 # The emulator holds the answers to appends back for a while after it has accepted their rows, and most kills wait for that: at
 # least a third of all kills happen while a request is unanswered.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../../.."
 
 kills=${1:-10}
 seed=${2:-$(((RANDOM * 32768 + RANDOM) % 1073741823 + 1))}
@@ -31,7 +31,7 @@ if ((batch < 1)); then
   exit 2
 fi
 
-. tests/kills/common.sh
+. examples/kills/common.sh
 
 cargo build --quiet -p snowpipe-streaming-emulator -p snowpipe-streaming --features snowpipe-streaming-emulator/server --bin snowpipe-emulator --example orders
 bin=${CARGO_TARGET_DIR:-target}/debug
@@ -114,7 +114,7 @@ unset 'pids[orders]'
 cat "$work/table.txt"
 # Each instance has its own customers, and a channel in each table.
 channel="min((CUSTOMER_ID - 1) / ($customers / $instances), $instances - 1)"
-python3 -B tests/kills/tables.py "$work/undisturbed/landing.db" "$work/landing.db" \
+python3 -B examples/kills/tables.py "$work/undisturbed/landing.db" "$work/landing.db" \
   "SELECT * FROM CUSTOMERS ORDER BY CUSTOMER_ID, rowid" \
   "SELECT * FROM ORDERS ORDER BY $channel, rowid" \
   "SELECT i.* FROM ORDER_ITEMS i LEFT JOIN ORDERS o ON o.ORDER_ID = i.ORDER_ID ORDER BY $channel, i.rowid"
