@@ -20,7 +20,7 @@ export SIM_SEEDS=${SIM_SEEDS:-40}
 
 # What the quick tests catch the others need not be compiled for.
 run_tests() {
-  (cd "$work/tree" && timeout 900 cargo test --locked --lib && timeout 900 cargo test --locked --test it) >"$work/log" 2>&1
+  (cd "$work/tree" && timeout 900 cargo test --locked --lib && timeout 900 cargo test --locked --test it --test sim) >"$work/log" 2>&1
 }
 
 caught=0

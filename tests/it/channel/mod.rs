@@ -1,0 +1,31 @@
+//! Named channels, with offset tokens and without.
+
+mod basics;
+mod cancel;
+mod close;
+mod columns;
+mod commit_latency;
+mod failover;
+mod faults;
+mod flush_timing;
+mod large_rows;
+mod lost_answers;
+mod observers;
+mod opening;
+mod other_writers;
+mod outages;
+mod pipes;
+mod regressions;
+mod rejects;
+mod reopening;
+mod replaced_tables;
+mod replay;
+mod replica_lag;
+mod retry_limits;
+pub mod row_counts;
+mod senders;
+mod shared_sender;
+mod splitting;
+mod status_calls;
+mod tokens;
+mod untracked;

@@ -1,8 +1,0 @@
-//! The protocol over real HTTP: what the client sends, byte by byte, and how it reacts to every answer.
-
-mod account;
-mod append;
-mod calls;
-mod open;
-mod polls;
-mod requests;
