@@ -126,10 +126,11 @@ impl Plan {
             RowCounters::Late if isolates => commit + COUNTED,
             _ => Duration::ZERO,
         };
-        // Each writer takes the channel over from the others, and each row may have to be sent by all of them.
+        // Each writer takes the channel over from the others, and each row may have to be sent by all of them, with one row in a
+        // request if rows are large.
         let rivals = (0..self.channels.len()).map(|channel| self.rivals(channel).count());
         let rivals = rivals.max().unwrap_or_default();
-        let each = call + until_counted;
+        let each = call + others + until_counted;
         let appends = each * u32::try_from(rows).unwrap() * u32::try_from(1 + rivals).unwrap();
         let waits = (commit + 2 * call + 2 * others + KNOWN) * u32::try_from(ops + 1).unwrap();
         // Rows sent before the last fault may be lost, which is noticed when commits stall. A channel that is closed or
