@@ -100,7 +100,7 @@ mutant "refund twice" src/base/budget.rs <<'DIFF'
 +            budget.free.add_permits(2 * surplus);
 DIFF
 
-mutant "forget a budget refund" src/channel/staging.rs <<'DIFF'
+mutant "forget a budget refund" src/channel/writer.rs <<'DIFF'
 -        self.credit.shrink_to(0);
 -    }
 +        let _ = &self.credit;
@@ -670,7 +670,7 @@ mutant "a job begins where another run has ended" src/client/send_once.rs <<'DIF
 +    if last.run != run && run.is_empty() {
 DIFF
 
-mutant "an append waits for what it holds itself" src/channel/staging.rs <<'DIFF'
+mutant "an append waits for what it holds itself" src/channel/writer.rs <<'DIFF'
 -        self.credit.shrink_to(0);
 -        self.frame.as_ref().map_or(self.len(), Bytes::len) + self.overhead
 +        self.frame.as_ref().map_or(self.len(), Bytes::len) + self.overhead - self.credit.bytes()

@@ -14,7 +14,6 @@ mod reject_queries;
 pub(crate) mod row_source;
 pub(crate) mod sender;
 pub(crate) mod shared;
-mod staging;
 pub(crate) mod weak_sender;
 mod writer;
 

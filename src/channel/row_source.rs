@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::core::batch::UnitTokens;
-use super::staging::Staging;
+use super::writer::Staging;
 use crate::rows::RowBatch;
 use crate::types::error::Result;
 use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::report::{Check, Report};
 use crate::auth::Credential;
+use crate::config::Authorization;
 use crate::config::Profile;
-use crate::config::authorization::Authorization;
 use crate::types::error::Result;
 
 /// Without a role in the scope the service works under the user's default one (redpanda-data/connect, streamingv2/token.go).

@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 
 use super::ledger::{Observation, REPLICA_LAG, Reading};
 use super::{Core, Phase, retry_decision};
-use crate::channel::polling::interest::{CommitSample, HEARTBEAT, PollInterest};
+use crate::channel::polling::timer::{CommitSample, HEARTBEAT, PollInterest};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
 use crate::types::offset::OffsetToken;

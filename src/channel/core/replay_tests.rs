@@ -7,7 +7,7 @@ use crate::api::AppendAnswer;
 use crate::api::failure::Failure;
 use crate::channel::core::rig::Rig;
 use crate::channel::core::schedule::Action;
-use crate::channel::polling::interest::{HEARTBEAT, PollInterest};
+use crate::channel::polling::timer::{HEARTBEAT, PollInterest};
 
 #[test]
 fn a_cause_that_a_reopen_cannot_fix_or_has_not_fixed_surfaces() {

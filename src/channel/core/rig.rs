@@ -16,7 +16,7 @@ use crate::api::{AppendAnswer, AppendRequest};
 use crate::base::budget::{Budget, Share};
 use crate::base::options::{CommitEvidence, Recovery};
 use crate::base::request_limit::RequestLimit;
-use crate::channel::polling::interest::CommitSample;
+use crate::channel::polling::timer::CommitSample;
 use crate::compress::compressor::Compressor;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};

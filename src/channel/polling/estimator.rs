@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::interest::{CommitSample, PollInterest};
+use super::timer::{CommitSample, PollInterest};
 
 /// The shortest delay between an accept and a poll: no server commits at once.
 const FIRST: Duration = Duration::from_millis(50);

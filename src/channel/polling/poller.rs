@@ -12,9 +12,9 @@ use tokio::time::{Instant, timeout};
 use tracing::{Span, debug, error_span};
 
 use super::estimator::LatencyEstimator;
-use super::interest::{CommitSample, HEARTBEAT, PollInterest};
 use super::throttle::Throttle;
 use super::timer::PollTimer;
+use super::timer::{CommitSample, HEARTBEAT, PollInterest};
 use crate::api::call::Attempt;
 use crate::api::failure::Failure;
 use crate::api::wire::MAX_CHANNELS;

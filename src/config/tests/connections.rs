@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::{FINGERPRINT, KEYS, refused};
 use crate::base::mutated::mutated_text;
+use crate::config::Authorization;
 use crate::config::Profile;
-use crate::config::authorization::Authorization;
 use crate::config::loader::ProfileLoader;
 use crate::config::origin::Origin;
 use crate::types::error::Result;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::{KEYS, PEM, env, json, refused};
 use crate::auth::settings::OAuthSettings;
+use crate::config::Authorization;
 use crate::config::Profile;
-use crate::config::authorization::Authorization;
 use crate::types::error::Result;
 use crate::types::workload_identity::WorkloadIdentityProvider;
 

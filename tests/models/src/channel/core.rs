@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use self::progress::{End, Progress};
 use crate::base::metrics::CounterSnapshot;
-use crate::channel::polling::interest::PollInterest;
+use crate::channel::polling::timer::PollInterest;
 use crate::types::error::Error;
 use crate::types::offset::OffsetToken;
 use crate::types::uncommitted_rows::UncommittedRows;

@@ -9,7 +9,7 @@ use super::{joined, parallel};
 use crate::base::budget::Budget;
 use crate::base::metrics::Counters;
 use crate::channel::core::Core;
-use crate::channel::polling::interest::PollInterest;
+use crate::channel::polling::timer::PollInterest;
 use crate::channel::polling::timer::PollTimer;
 use crate::channel::receipt::Receipt;
 use crate::channel::shared::Shared;
