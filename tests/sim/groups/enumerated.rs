@@ -19,7 +19,7 @@ use crate::support::World;
 /// The requests at which something may go wrong.
 const REQUESTS: u64 = 14;
 /// In a debug build every so many-th pair is tried.
-const DEBUG_STRIDE: u64 = 97;
+const DEBUG_STRIDE: u64 = 389;
 const SESSION: Duration = Duration::from_secs(6);
 /// Events end after this time.
 const SPAN: Duration = Duration::from_secs(40);
