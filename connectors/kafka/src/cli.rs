@@ -57,6 +57,10 @@ pub struct Args {
         requires_if("dead-letter", "kept_letters")
     )]
     pub(crate) undecodable: Undecodable,
+    /// Rows that the table rejects stop their partition, are skipped, or are kept as dead letters [default: dead-letter if there
+    /// is a place for them, otherwise stop]
+    #[arg(long, value_enum, requires_if("dead-letter", "kept_letters"))]
+    pub(crate) rejected: Option<Rejects>,
     /// The file of dead letters, a JSON object in each line: undecodable records, and rows that the table rejected
     #[arg(long, value_name = "FILE", conflicts_with = "dead_letter_topic")]
     pub(crate) dead_letters: Option<PathBuf>,
@@ -113,6 +117,13 @@ pub(crate) enum Undecodable {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rejects {
+    Stop,
+    Skip,
+    DeadLetter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Start {
     Earliest,
     Group,
@@ -125,6 +136,17 @@ pub(crate) enum OnGap {
 }
 
 impl Args {
+    /// What happens to rows that the table rejects. Nothing is passed over unless an option says so.
+    pub(crate) fn rejected(&self) -> Rejects {
+        let has_place = self.dead_letters.is_some() || self.dead_letter_topic.is_some();
+        let default = if has_place {
+            Rejects::DeadLetter
+        } else {
+            Rejects::Stop
+        };
+        self.rejected.unwrap_or(default)
+    }
+
     pub(crate) fn source_id(&self) -> &str {
         self.source_id.as_ref().unwrap_or(&self.group)
     }

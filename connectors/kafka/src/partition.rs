@@ -15,7 +15,7 @@ use snowpipe_streaming::ingest::{Batch, Ownership, Rejected, Source};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::cli::Undecodable;
+use crate::cli::{Rejects, Undecodable};
 use crate::letters::DeadLetter;
 use crate::log::Log;
 use crate::member::KafkaConsumer;
@@ -71,6 +71,10 @@ pub(crate) enum PartitionError {
     Misplaced(Partition, Misplaced),
     #[error("{0} at offset {1}: {2}; see --undecodable")]
     Undecodable(Partition, i64, String),
+    #[error(
+        "{0}: {1}; correct the table, or choose with --rejected to skip such rows or to keep them as dead letters"
+    )]
+    Rejected(Partition, String),
     /// See [`Obstacle`], which says more.
     #[error("an undecodable record")]
     Obstacle,
@@ -409,12 +413,18 @@ impl Source for PartitionSource {
             rejected.through,
             rejected.message.as_deref().unwrap_or("no message"),
         );
-        warn!(%partition, reason, "rows are not in the table");
         let total = rejected.total;
-        let Some(letters) = &self.reading.letters else {
-            self.rejects_kept = Some(total);
-            return Ok(());
+        let letters = match (self.reading.rejected, &self.reading.letters) {
+            (Rejects::DeadLetter, Some(letters)) => letters,
+            (Rejects::Skip, _) => {
+                warn!(%partition, reason, "rows are not in the table, and are skipped");
+                self.rejects_kept = Some(total);
+                return Ok(());
+            }
+            // The count of kept rejects stays behind, so the next owner stops here as well.
+            _ => return Err(PartitionError::Rejected(partition, reason)),
         };
+        warn!(%partition, reason, "rows are not in the table, and are kept as dead letters");
         let letter = |(offset, row): (i64, Row)| DeadLetter {
             topic: partition.topic.to_string(),
             partition: partition.number,
@@ -447,8 +457,10 @@ impl Source for PartitionSource {
         }
         self.start.get_or_insert(next);
         if committed.is_none() {
-            // The channel is new.
-            self.rejects_kept.get_or_insert(0);
+            // The channel is new. Its next owner learns that no reject was kept, even if nothing is released before.
+            let rejects_kept = Some(*self.rejects_kept.get_or_insert(0));
+            let stored = Stored { next, rejects_kept };
+            self.log.owner().reached(self.partition(), stored);
         }
         // The records up to the committed one are there, and may be read again for the dead letters.
         self.highest = self.highest.max(next);
@@ -470,7 +482,9 @@ impl Source for PartitionSource {
     fn is_fatal(&self, error: &PartitionError) -> bool {
         matches!(
             error,
-            PartitionError::Misplaced(..) | PartitionError::Undecodable(..)
+            PartitionError::Misplaced(..)
+                | PartitionError::Undecodable(..)
+                | PartitionError::Rejected(..)
         )
     }
 }

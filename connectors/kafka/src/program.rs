@@ -32,6 +32,7 @@ pub async fn run(args: Args, mut stop: watch::Receiver<bool>) -> Result<bool> {
     let reading = Reading {
         layout: args.layout(),
         undecodable: args.undecodable,
+        rejected: args.rejected(),
         letters: DeadLetters::open(&args)?,
         start: args.start,
         on_gap: args.on_gap,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{OnGap, Start, Undecodable};
+use crate::cli::{OnGap, Rejects, Start, Undecodable};
 use crate::letters::DeadLetters;
 use crate::row::Layout;
 use crate::status::Status;
@@ -11,6 +11,7 @@ use crate::status::Status;
 pub(crate) struct Reading {
     pub(crate) layout: Layout,
     pub(crate) undecodable: Undecodable,
+    pub(crate) rejected: Rejects,
     pub(crate) letters: Option<DeadLetters>,
     pub(crate) start: Start,
     pub(crate) on_gap: OnGap,

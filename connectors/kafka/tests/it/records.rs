@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use snowpipe_kafka::demo::landing::TABLE;
+use snowpipe_kafka::demo::process::States;
 use snowpipe_streaming_emulator::{Endpoint, Fault};
 
 use crate::world::{TOPIC, World, stop};
@@ -199,6 +200,56 @@ async fn a_row_that_the_table_rejects_is_a_dead_letter() -> Result<()> {
             .all(|(_, reason)| reason.contains("rejected 1 of the rows"))
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_table_rejects_stops_its_partition_until_an_option_says_otherwise()
+-> Result<()> {
+    let mut world = World::new(1).await?;
+    let good = |n: u64| record(&format!(r#"{{"RIDE_ID":{n}}}"#));
+    let bad = record(r#"{"RIDE_ID":"none"}"#);
+    world.cluster.send(TOPIC, &[bad, good(1)]).await?;
+    // A restart does not pass over the row either.
+    for options in [&[][..], &["--rejected=stop"]] {
+        let mut member = world.member(options)?;
+        let has_failed = |states: &States| {
+            let state = states.get("rides:0");
+            state.is_some_and(|state| state.starts_with("failed"))
+        };
+        member.until(has_failed).await?;
+        let reason = member.states()["rides:0"].clone();
+        ensure!(
+            reason.contains("the table rejected 1 of the rows") && reason.contains("--rejected"),
+            "{reason}"
+        );
+        ensure!(!member.stop().await?.success());
+    }
+
+    let file = format!(
+        "--dead-letters={}",
+        world.folder().join("letters.ndjson").display()
+    );
+    let member = world.member(&[&file])?;
+    world.cluster.send(TOPIC, &[good(2)]).await?;
+    world.landing.has_rows(2).await?;
+    stop(member).await?;
+    let letters = letters(&world)?;
+    ensure!(
+        letters.iter().any(|(offset, _)| *offset == 0),
+        "{letters:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_table_rejects_is_skipped_if_an_option_says_so() -> Result<()> {
+    let mut world = World::new(1).await?;
+    let member = world.member(&["--rejected=skip"])?;
+    let bad = record(r#"{"RIDE_ID":"none"}"#);
+    let good = record(r#"{"RIDE_ID":1}"#);
+    world.cluster.send(TOPIC, &[bad, good]).await?;
+    world.landing.has_rows(1).await?;
+    stop(member).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
