@@ -152,7 +152,7 @@ mutant "a text and the integer of its digits are two tokens" src/channel/core/to
 +            Some(number) if Some(number) <= self.appended && number < 0 => Err(reused(token)),
 DIFF
 
-mutant "discard on a first open" src/channel/open.rs <<'DIFF'
+mutant "discard on a first open" src/channel/open_request.rs <<'DIFF'
 -    let mut fail_on_uncommitted = policy != OnUncommitted::Discard;
 +    let mut fail_on_uncommitted = false;
 DIFF
@@ -383,12 +383,12 @@ mutant "a few tries for the statuses before a run" src/ingest/layout.rs <<'DIFF'
 +    let known = client.statuses(&firsts, Retries::Few).await?;
 DIFF
 
-mutant "an open answer without a status is nothing committed" src/channel/open.rs <<'DIFF'
+mutant "an open answer without a status is nothing committed" src/channel/open_request.rs <<'DIFF'
 -            context.status_after_open(name, retry_for).await?
 +            ChannelStatus::default()
 DIFF
 
-mutant "believe a replica about an open without a status" src/channel/open.rs <<'DIFF'
+mutant "believe a replica about an open without a status" src/channel/open_request.rs <<'DIFF'
 -            sleep(REPLICA_LAG).await;
 +            tokio::task::yield_now().await;
 DIFF

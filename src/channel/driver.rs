@@ -8,7 +8,7 @@ use tracing::{Instrument, debug, error_span};
 use super::core::batch::{RawBatch, SealedBatch};
 use super::core::replay::{Opened, Reopen};
 use super::core::schedule::Action;
-use super::open;
+use super::open_request;
 use super::registry::Registry;
 use super::shared::Shared;
 use crate::api::call::Attempt;
@@ -147,7 +147,7 @@ fn reopen(context: Arc<ClientContext>, shared: Arc<Shared>, how: Reopen) -> Task
     Box::pin(async move {
         sleep(how.pause.mul_f64(0.5 + context.random_unit() / 2.0)).await;
         let retry_for = context.options.retry_for;
-        let opened = open::request(&context, &shared.name, how.policy, None, retry_for).await;
+        let opened = open_request::send(&context, &shared.name, how.policy, None, retry_for).await;
         opened.map(|(answer, _)| answer)
     })
 }

@@ -7,6 +7,7 @@ pub(crate) mod commit_stream;
 pub(crate) mod core;
 mod driver;
 pub(crate) mod open;
+mod open_request;
 pub(crate) mod polling;
 pub(crate) mod receipt;
 pub(crate) mod registry;

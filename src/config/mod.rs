@@ -503,7 +503,7 @@ impl Profile {
     }
 
     /// Logs in with the token of a workload identity in this file, which is read again whenever a token is needed. Replaces any
-    /// other credential. [`WorkloadIdentity`](crate::auth::WorkloadIdentity) says what this rests on.
+    /// other credential. [`WorkloadIdentity`] says what this rests on.
     #[must_use]
     pub fn with_workload_identity(
         mut self,

@@ -112,6 +112,7 @@ mod flow;
 pub mod group;
 mod layout;
 mod offsets;
+mod options;
 mod recover;
 mod rejects;
 mod report;

@@ -8,17 +8,12 @@ use std::time::Duration;
 use super::flow::Flow;
 use super::group::quota::QuotaShare;
 use super::layout::MOST_SHARDS;
-use super::recover::OWN_ROWS;
+use super::options::{Hash, Observer, Options, Stop};
 use super::report::{Progress, Report};
 use super::source::Source;
-use crate::base::options::{FAR_FUTURE, OnUncommitted};
+use crate::base::options::FAR_FUTURE;
 use crate::client::StreamingIngestClient;
 use crate::types::error::{Error, ErrorKind, Result};
-
-/// Hashes the key of a row, to choose its shard.
-pub(super) type Hash<'a, R> = Box<dyn FnMut(&R) -> u64 + Send + 'a>;
-pub(super) type Observer<'a, O> = Box<dyn FnMut(&Progress<O>) + Send + 'a>;
-pub(super) type Stop<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// A run that has not started: `.await` it, or set options first. Created by [`run`](super::run).
 #[must_use = "nothing is read until this is awaited"]
@@ -34,32 +29,6 @@ pub struct Run<'a, S: Source> {
     pub(super) quota: Option<QuotaShare>,
     /// Of a partition: everything up to here was committed before this run. A channel without a token has lost it.
     pub(super) known: Option<S::Offset>,
-}
-
-/// The options of a run.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Options {
-    pub(super) batch_rows: usize,
-    pub(super) max_in_flight: u64,
-    pub(super) drain_timeout: Duration,
-    pub(super) source_patience: Duration,
-    /// The policy for uncommitted rows of this source.
-    pub(super) own_rows: OnUncommitted,
-    /// The source is a partition of a group. It may be taken from this run at any time, which then ends at once.
-    pub(super) is_partition: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            batch_rows: 10_000,
-            max_in_flight: 160_000,
-            drain_timeout: Duration::from_secs(60),
-            source_patience: Duration::from_secs(600),
-            own_rows: OWN_ROWS,
-            is_partition: false,
-        }
-    }
 }
 
 impl<S: Source> fmt::Debug for Run<'_, S> {

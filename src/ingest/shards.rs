@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::run::Hash;
+use super::options::Hash;
 
 /// A hash that never changes, for [`Run::shards`](super::run::Run::shards): FNV-1a with 64 bits over the bytes of a key.
 ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::run::Stop;
+use super::options::Stop;
 use crate::types::error::Error;
 
 /// Why a step of a run did not finish.

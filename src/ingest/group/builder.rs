@@ -10,7 +10,7 @@ use super::partitions::Partitions;
 use super::report::{GroupProgress, GroupReport};
 use crate::base::options::{FAR_FUTURE, OnUncommitted};
 use crate::client::StreamingIngestClient;
-use crate::ingest::run::{Options, Stop};
+use crate::ingest::options::{Options, Stop};
 use crate::ingest::source::Source;
 use crate::types::error::{Error, ErrorKind, Result};
 

@@ -22,8 +22,8 @@ use super::task::Task;
 use crate::base::task::reached;
 use crate::base::watched::Watched;
 use crate::client::StreamingIngestClient;
+use crate::ingest::options::{Options, Stop};
 use crate::ingest::report::Finish;
-use crate::ingest::run::{Options, Stop};
 use crate::ingest::source::Source;
 use crate::types::error::{Error, ErrorKind, Result};
 

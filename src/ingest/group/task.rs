@@ -13,8 +13,9 @@ use super::report::PartitionState;
 use crate::base::retry::Backoff;
 use crate::base::watched::Watched;
 use crate::client::StreamingIngestClient;
+use crate::ingest::options::Options;
 use crate::ingest::report::{Finish, Report};
-use crate::ingest::run::{Options, Run};
+use crate::ingest::run::Run;
 use crate::ingest::source::{Ownership, Source};
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
 
