@@ -68,7 +68,9 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
         "foreign-token" => &[Invalidated(Cause::OffsetConflict)],
         "new-code" => &[Invalidated(Cause::MustReopen), Invalidated(Cause::Rejected)],
         "must-reopen" | "row-gap" | "stale-pipe" => &[Invalidated(Cause::MustReopen)],
-        "failed-over" | "invalid-pipe" | "accept-and-lose" => &[Invalidated(Cause::Gone)],
+        "failed-over" | "invalid-pipe" => &[Invalidated(Cause::Gone)],
+        // A server that starts again misses the rows, and says that there is a gap before the next ones.
+        "accept-and-lose" => &[Invalidated(Cause::Gone), Invalidated(Cause::MustReopen)],
         "stale-code" => &[Invalidated(Cause::Fenced)],
         "server-loses" | "server-loses-unanswered" => &[
             Invalidated(Cause::MustReopen),

@@ -27,6 +27,8 @@ pub struct Process {
 }
 
 impl Process {
+    /// Starts the program.
+    ///
     /// # Errors
     /// If the program cannot be started.
     pub fn start(
@@ -70,11 +72,12 @@ impl Process {
         Ok(())
     }
 
-    /// Asks the process to end, and waits until it has.
+    /// Asks the process to end, once it has said something, and waits until it has ended. Before, a signal may still kill it.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If it says nothing, or cannot be asked.
     pub async fn stop(mut self) -> Result<ExitStatus> {
+        self.says("").await?;
         let id = self.child.id().context("the process has ended")?;
         // The shell's own command: there may be no other.
         let kill = Command::new("sh")
@@ -82,6 +85,22 @@ impl Process {
             .status();
         ensure!(kill.await?.success(), "cannot signal the process {id}");
         self.ended().await
+    }
+
+    /// As [`stop`](Self::stop), of a process that has nothing to complain about.
+    ///
+    /// # Errors
+    /// If it fails, with what it has said.
+    pub async fn drain(self) -> Result<()> {
+        let lines = self.lines.clone();
+        let arguments = self.arguments.clone();
+        let status = self.stop().await?;
+        ensure!(
+            status.success(),
+            "{arguments:?} ends with {status}, and has said {:?}",
+            lines.borrow()
+        );
+        Ok(())
     }
 
     /// Waits until the process has ended.

@@ -47,6 +47,7 @@ pub(crate) async fn run(args: LoadArgs, stop: watch::Receiver<bool>) -> Result<b
         None => format!("{kind} {name} with the channel {}", args.source_id),
     };
     let history = History::open(&args.history, &place, &name).await?;
+    say(format_args!("{place} is loaded into {name}"));
     if args.snowpipe.is_some() {
         snowpipe::run(&args, target, &bucket, &history, stop).await?;
     } else {
