@@ -180,6 +180,10 @@ pub(crate) async fn killed_at_random(mut world: World, seed: u64, kills: usize) 
     }
     world.put(500).await?;
     world.have_all().await?;
+    // A call that fails while a program drains is its failure.
+    if let Some(server) = &world.server {
+        server.end_faults();
+    }
     for process in programs {
         process.drain().await?;
     }

@@ -142,6 +142,15 @@ impl Server {
         self.state.shards().expired
     }
 
+    /// From now on nothing goes wrong any more.
+    pub fn end_faults(&self) {
+        if let Some(faults) = &self.state.faults {
+            let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
+            faults.rate = 0.0;
+            faults.bursts.clear();
+        }
+    }
+
     /// From now on, so many answers without records follow each new iterator, although there are some.
     pub fn answer_without_records_first(&self, count: usize) {
         self.state.shards().hollow = count;
