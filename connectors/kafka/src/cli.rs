@@ -227,5 +227,9 @@ mod tests {
         assert!(parse("--dead-letters letters.ndjson").is_ok());
         assert!(parse("--dead-letter-topic letters").is_ok());
         assert!(parse("--dead-letters letters.ndjson --dead-letter-topic letters").is_err());
+        let rejected = "x --brokers b --group g --topic t=A.B.C --rejected dead-letter";
+        assert!(Args::try_parse_from(rejected.split(' ')).is_err());
+        let place = [rejected, "--dead-letters letters.ndjson"].join(" ");
+        assert!(Args::try_parse_from(place.split(' ')).is_ok());
     }
 }

@@ -72,7 +72,7 @@ pub(crate) enum PartitionError {
     #[error("{0} at offset {1}: {2}; see --undecodable")]
     Undecodable(Partition, i64, String),
     #[error(
-        "{0}: {1}; correct the table, or choose with --rejected to skip such rows or to keep them as dead letters"
+        "{0}: {1}; keep such rows with --dead-letters or --dead-letter-topic, or skip them with --rejected skip"
     )]
     Rejected(Partition, String),
     /// See [`Obstacle`], which says more.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests of the pipeline: bash connectors/kafka/tests/run.sh
+# The tests of the connector: bash connectors/kafka/tests/run.sh
 #
 # The tests run librdkafka's mock cluster in their process. It aborts the process by an assertion of its own when a member joins a
 # second time before the first join is answered. The tests are run again after this abort, at most twice, and after no other failure.

@@ -174,16 +174,8 @@ fn no_import_points_upward() {
 #[test]
 fn an_import_that_points_upward_is_found() {
     for (file, text, wrong) in [
-        (
-            "src/base/retry.rs",
-            "use crate::channel::basics::core::Core;",
-            true,
-        ),
-        (
-            "src/base/retry.rs",
-            "// crate::channel::basics::core",
-            false,
-        ),
+        ("src/base/retry.rs", "use crate::channel::core::Core;", true),
+        ("src/base/retry.rs", "// crate::channel::core", false),
         (
             "src/base/retry.rs",
             "use crate::types::error::Error;",
@@ -191,7 +183,7 @@ fn an_import_that_points_upward_is_found() {
         ),
         (
             "src/channel/core/batch.rs",
-            "use crate::channel::basics::shared::Shared;",
+            "use crate::channel::shared::Shared;",
             true,
         ),
         (
@@ -207,12 +199,12 @@ fn an_import_that_points_upward_is_found() {
         ("src/channel/shared.rs", "use super::core::Core;", false),
         (
             "src/channel/polling/timer.rs",
-            "use crate::channel::basics::registry::Registry;",
+            "use crate::channel::registry::Registry;",
             true,
         ),
         (
             "src/channel/polling/poller.rs",
-            "use crate::channel::basics::registry::Registry;",
+            "use crate::channel::registry::Registry;",
             false,
         ),
         (

@@ -115,6 +115,7 @@ pub fn invalidation(record: &SourceRecord, process: &ClientProcess, error: &Erro
         ));
     }
     if cause == InvalidationCause::CommitStalled
+        && record.contested
         && plan.server.answers.wire.superseded_token == SupersededToken::DropWithOld
     {
         record.state.lock().unwrap().unaware = true;

@@ -126,8 +126,8 @@ impl Plan {
             RowCounters::Late if isolates => commit + COUNTED,
             _ => Duration::ZERO,
         };
-        // Each writer takes the channel over from the others, and each row may have to be sent by all of them, with one row in a
-        // request if rows are large.
+        // Each writer takes the channel over from the others, and each row may have to be sent by all of them. If rows are large,
+        // each request has one row, and each may wait for the calls of clients that end each other's tokens.
         let rivals = (0..self.channels.len()).map(|channel| self.rivals(channel).count());
         let rivals = rivals.max().unwrap_or_default();
         let each = call + others + until_counted;

@@ -4,7 +4,7 @@
 #
 #   bash connectors/kafka/tests/brokers/run.sh [KILLS] [SEED]
 #
-# It needs PostgreSQL, and compiles nisshi, which takes a quarter of an hour and a newer compiler than the example: a toolchain
+# It needs PostgreSQL, and compiles nisshi, which takes a quarter of an hour and a newer compiler than the connector: a toolchain
 # of rustup called nightly, or another one that TOOLCHAIN names. NISSHI=PATH uses a program that is installed already.
 set -euo pipefail
 cd "$(dirname "$0")/../../../.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the programs on kinesalite and moto, which are installed into the target directory: bash tests/servers/run.sh
+# Runs the programs on kinesalite and moto, which are installed into the target directory: bash connectors/kinesis/tests/servers/run.sh
 # Needs Node.js and Python. KINESIS_SEEDS says how often programs are killed at random.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
