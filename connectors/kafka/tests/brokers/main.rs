@@ -65,7 +65,7 @@ impl World {
         let options = [
             format!("--brokers={}", self.brokers.address()),
             "--group=resort".to_owned(),
-            format!("--topic={TOPIC}={}", TABLE),
+            format!("--topic={TOPIC}={TABLE}"),
             format!("--profile={}", self.emulator.profile().display()),
             format!("--set=session.timeout.ms={SESSION_MS}"),
             "--set=heartbeat.interval.ms=1000".to_owned(),
