@@ -5,7 +5,7 @@
 //! while the server keeps up, and are large where it is slow or far. While older batches wait for their turn, the lag seals
 //! nothing: a slow server gets fewer and larger requests, and no queue of small ones. The client learns from the compression
 //! ratio how large a batch fills a request. A batch that overshoots is cut in the middle and compressed again. A unit that may
-//! be too large for a request is compressed by its append, which needs to know, and queued as a batch of its own.
+//! be too large for a request is compressed by its append, which reports the error, and is queued as a separate batch.
 //!
 //! One request is in flight; the next batch is compressed meanwhile. A batch has one request id, and its retries send the same
 //! bytes. Two token buckets with debt pace the requests, one for bytes and one for requests.

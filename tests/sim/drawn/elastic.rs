@@ -7,7 +7,7 @@
 //! SIM_SEEDS=2000 SIM_FIRST=0 cargo test --release --test sim drawn::elastic -- --nocapture
 //! ```
 //!
-//! Failures that nobody has read count as memory in use.
+//! Unread failures count as memory in use.
 
 mod ledger;
 pub mod plan;

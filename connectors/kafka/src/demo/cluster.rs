@@ -18,7 +18,7 @@ pub type Rides = BTreeMap<i32, BTreeMap<i64, u64>>;
 
 /// Brokers that live as long as this value, and a producer.
 pub struct Cluster {
-    /// The brokers, with what the mock cluster can be told to do.
+    /// The brokers. A test can create topics on them and make them fail.
     pub brokers: MockCluster<'static, DefaultProducerContext>,
     producer: FutureProducer,
 }
