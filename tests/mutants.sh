@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Breaks the client on purpose, one way at a time, and says how many of the breaks the tests catch.
+# Breaks the client on purpose, one way at a time, and says how many of the breaks the tests catch. The breaks are those that
+# cargo-mutants does not draw: it changes operators and guards, and empties functions.
 #
 #   tests/mutants.sh [PATTERN]     only the mutants whose name matches
 #   tests/mutants.sh --check       runs no test: only says whether each mutant still fits the code
@@ -112,19 +113,9 @@ mutant "drop the last batch on close" src/channel/core/schedule.rs <<'DIFF'
 +            self.counts.committed() == self.sent && !self.counts.waits_for_earlier_rows();
 DIFF
 
-mutant "commit rows that are not counted" src/channel/core/row_counts.rs <<'DIFF'
--            if !is_counted && self.evidence == CommitEvidence::RowCounts {
-+            if !is_counted && self.evidence != CommitEvidence::RowCounts {
-DIFF
-
 mutant "close before the last rows are counted" src/channel/core/schedule.rs <<'DIFF'
 -            self.counts.committed() == self.appended && !self.counts.waits_for_earlier_rows();
 +            self.ledger.committed() == self.appended && !self.counts.waits_for_earlier_rows();
-DIFF
-
-mutant "believe the token of another open" src/channel/core/responses.rs <<'DIFF'
--        (Some(ours), Some(theirs)) => ours != theirs,
-+        (Some(ours), Some(theirs)) => ours > theirs,
 DIFF
 
 mutant "ascribe late rejects to later rows" src/channel/core/row_counts.rs <<'DIFF'
@@ -188,11 +179,6 @@ DIFF
 mutant "exchange the next token of a credential with the form of the refused one" src/api/account.rs <<'DIFF'
 -                    response = self.send(&call(&next), &self.base, &next, attempt).await?;
 +                    response = self.send(&first, &self.base, &next, attempt).await?;
-DIFF
-
-mutant "believe a status asked for before a reopen" src/channel/polling/poller.rs <<'DIFF'
--                    let is_current = core.epoch() == epoch;
-+                    let is_current = core.epoch() >= epoch;
 DIFF
 
 mutant "take an odd status for a conflict at once" src/channel/core/ledger.rs <<'DIFF'
@@ -340,16 +326,6 @@ mutant "the counter of rejects moves with their first rows" src/ingest/rejects.r
 -            }
 DIFF
 
-mutant "dead letters of a shard are those of all shards" src/ingest/rejects.rs <<'DIFF'
--        rows.retain(|(offset, row)| offset <= through && self.router.shard_of(row) == index);
-+        rows.retain(|(offset, row)| offset <= through && self.router.shard_of(row) <= index);
-DIFF
-
-mutant "release the same rows again" src/ingest/flow.rs <<'DIFF'
--        if Some(&mark) > self.released.as_ref() {
-+        if Some(&mark) >= self.released.as_ref() {
-DIFF
-
 mutant "a receipt resolves with its first row" src/channel/core/progress.rs <<'DIFF'
 -        if self.committed >= position {
 +        if self.committed > from {
@@ -454,21 +430,8 @@ mutant "a checkpoint does not wait for what is on its way" src/elastic/core.rs <
 +        self.next
 DIFF
 
-mutant "drop the elastic channel" src/channel/registry.rs <<'DIFF'
--        check(name)?;
-DIFF
-
 mutant "take a refusal of the account host for one of the rows" src/api/failure.rs <<'DIFF'
 -            Self::Answered { error, .. } => Self::AccountRefused(error),
-DIFF
-
-mutant "end at once what the account host refuses" src/channel/core/retry_decision.rs <<'DIFF'
--        Failure::AccountRefused(_) if !failure.is_about_credentials() => retry(false, false),
-DIFF
-
-mutant "give all slots to one pipe" src/context/slots.rs <<'DIFF'
--            if free == 0 || (!is_alone && pipe.taken >= free) {
-+            if free == 0 || (is_alone && pipe.taken >= free) {
 DIFF
 
 mutant "let a panic of the transport end the channel's task" src/api/session.rs <<'DIFF'
@@ -481,19 +444,9 @@ mutant "send as many bytes again after timeouts" src/context/uploads.rs <<'DIFF'
 +        self.bytes == 0 || self.window.is_none_or(|window| after <= window * 1_000)
 DIFF
 
-mutant "hand back at once what the account host refuses" src/elastic/responses.rs <<'DIFF'
--        Failure::AccountRefused(_) if !failure.is_about_credentials() => {
-+        Failure::AccountRefused(_) if false => {
-DIFF
-
 mutant "sign a JWT for any year that a Date names" src/api/clock.rs <<'DIFF'
 -        if difference.unsigned_abs() > MAX_SKEW_MS {
 +        if difference.unsigned_abs() > u64::MAX / 2 + MAX_SKEW_MS {
-DIFF
-
-mutant "send plain HTTP for this machine through a proxy" src/http/proxies.rs <<'DIFF'
--        is_elsewhere && url.scheme() == "http" && is_on_this_machine(url)
-+        is_elsewhere && url.scheme() == "https" && is_on_this_machine(url)
 DIFF
 
 mutant "wait for a renewal while the token is valid" src/auth/cache.rs <<'DIFF'
@@ -525,10 +478,6 @@ DIFF
 mutant "show the bearer token that a server repeats" src/api/failure.rs <<'DIFF'
 -        Some(SentWith(token)) => token.remove_from(text, REDACTED),
 +        Some(SentWith(_)) => text.to_owned(),
-DIFF
-
-mutant "show a server's text as it is" src/base/text.rs <<'DIFF'
--            c if is_unsafe(c) => shown.extend(c.escape_unicode()),
 DIFF
 
 mutant "keep a server's text whole" src/base/text.rs <<'DIFF'
@@ -591,28 +540,9 @@ mutant "use the code of a status with an old token" src/channel/core/commits.rs 
 +            Reading::Outdated => {}
 DIFF
 
-mutant "a status from before the open is a conflict" src/channel/core/ledger.rs <<'DIFF'
--        asked < self.opened + REPLICA_LAG
-+        asked < self.opened
-DIFF
-
-mutant "a status from before the first token is a conflict" src/channel/core/ledger.rs <<'DIFF'
--            (None, Some(first_token)) => seen.asked < first_token + REPLICA_LAG,
-+            (None, Some(first_token)) => seen.asked < first_token,
-DIFF
-
 mutant "a status is doubted without end" src/channel/core/ledger.rs <<'DIFF'
 -            if is_confirmed && !suspect.may_be_older {
 +            if is_confirmed && false {
-DIFF
-
-mutant "use the code of a status from before the open" src/channel/core/commits.rs <<'DIFF'
--        if self.ledger.may_predate_open(self.commit.poll_sent) && !self.ledger.has_moved() {
-+        if self.ledger.may_predate_open(self.commit.poll_sent) && self.ledger.has_moved() {
-DIFF
-
-mutant "split rows that are committed" src/channel/core/responses.rs <<'DIFF'
--            RetryDecision::Split if self.is_committed(&flight) => {}
 DIFF
 
 mutant "a channel that ended is open again" src/channel/core/replay.rs <<'DIFF'
@@ -635,11 +565,6 @@ mutant "the batch under way goes back behind those that wait" src/channel/core/r
 +            self.ready.push_back(flight.batch);
 DIFF
 
-mutant "forget a try without an answer after one with an answer" src/channel/core/responses.rs <<'DIFF'
--                flight.ambiguous |= ambiguous;
-+                flight.ambiguous = ambiguous;
-DIFF
-
 mutant "an ended channel holds the memory of accepted rows" src/channel/core/close.rs <<'DIFF'
 -        let retained = std::mem::take(&mut self.retained);
 +        let retained = std::collections::VecDeque::<super::batch::SealedBatch>::new();
@@ -648,11 +573,6 @@ DIFF
 mutant "a close waits for no rows from before a reopen" src/channel/core/schedule.rs <<'DIFF'
 -            self.counts.committed() == self.appended && !self.counts.waits_for_earlier_rows();
 +            self.counts.committed() == self.appended;
-DIFF
-
-mutant "believe a token from before it was set back" src/channel/core/commits.rs <<'DIFF'
--            && self.ledger.is_pending(token)
-+            && !self.ledger.is_pending(token)
 DIFF
 
 mutant "hand back rows that are committed" src/channel/core/given_up.rs <<'DIFF'
@@ -763,11 +683,6 @@ DIFF
 mutant "a former owner says that its partition failed" src/ingest/group/task.rs <<'DIFF'
 -        if is_taken && self.is_unowned().await {
 +        if !is_taken && self.is_unowned().await {
-DIFF
-
-mutant "listen to the task of an earlier assignment" src/ingest/group/board.rs <<'DIFF'
--        if entry.generation == self.generation {
-+        if entry.generation >= self.generation {
 DIFF
 
 mutant "partitions whose names differ in case share a channel" src/ingest/group/names.rs <<'DIFF'

@@ -1,6 +1,7 @@
 //! A runtime that shuts down while a batch is being compressed: receipts resolve, and the memory is returned.
 
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use snowpipe_streaming::time::SystemClock;
 use snowpipe_streaming::{ErrorKind, PipePath, Profile, Recovery, StreamingIngestClient};
@@ -28,12 +29,16 @@ fn occupied() -> (Runtime, mpsc::Sender<()>) {
 }
 
 async fn connect(recovery: Recovery) -> StreamingIngestClient {
-    let emulator = Emulator::builder().build().unwrap();
+    let emulator = Emulator::builder()
+        .commit_delay(Duration::from_millis(5))
+        .build()
+        .unwrap();
     let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1")).unwrap();
     let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
     let builder = StreamingIngestClient::builder(profile, pipe)
         .transport(MemoryTransport::new(emulator, Arc::new(SystemClock)))
         .recovery(recovery)
+        .max_client_lag(Duration::from_millis(100))
         .offload_threshold(0);
     builder.build().await.unwrap()
 }
