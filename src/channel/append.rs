@@ -50,8 +50,6 @@ enum Waited {
 #[must_use = "rows are appended only when the future is awaited"]
 pub struct Append<'a, S = Encoded> {
     writer: AppendWriter<'a>,
-    /// Taken from the writer, and returned to it on drop.
-    staging: Option<Staging>,
     source: S,
     appended: Appended,
     failed: Option<Error>,
@@ -110,11 +108,10 @@ impl<S> std::fmt::Debug for Append<'_, S> {
 // `poll` never pins the source.
 impl<S> Unpin for Append<'_, S> {}
 
+/// Discards what a cancelled append has staged, and with it the charge for it.
 impl<S> Drop for Append<'_, S> {
     fn drop(&mut self) {
-        if let Some(staging) = self.staging.take() {
-            self.writer.keep(staging);
-        }
+        self.writer.staging.release_buffer();
     }
 }
 
@@ -210,11 +207,12 @@ impl<'a, S> Append<'a, S> {
         stage: impl FnOnce(&mut Staging) -> Result<()>,
     ) -> Self {
         let mut writer = writer.into();
-        let mut staging = writer.staging();
-        let failed = stage(&mut staging).err();
+        // If the last append was leaked, its rows are still staged.
+        writer.staging.discard();
+        writer.staging.acquire_buffer();
+        let failed = stage(&mut writer.staging).err();
         Self {
             writer,
-            staging: Some(staging),
             source,
             appended: Appended::default(),
             failed,
@@ -234,8 +232,7 @@ impl<'a, S: RowSource> Append<'a, S> {
 
     fn fill(&mut self) {
         if self.failed.is_none() {
-            let staging = (self.staging).get_or_insert_with(|| self.writer.staging());
-            self.failed = self.source.fill(staging).err();
+            self.failed = self.source.fill(&mut self.writer.staging).err();
         }
     }
 
@@ -269,7 +266,7 @@ impl<S: RowSource> Future for Append<'_, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
-            let staging = (this.staging).get_or_insert_with(|| this.writer.staging());
+            let staging = &mut this.writer.staging;
             if let Some(error) = this.failed.take() {
                 staging.discard();
                 return Poll::Ready(Err(error));
@@ -299,18 +296,18 @@ impl<S: RowSource> Future for Append<'_, S> {
                 this.wait = Some(Box::pin(async { Ok(Waited::Checked(check.await?)) }));
                 continue;
             }
-            match this.writer.append(staging, !this.is_late) {
-                Ok(Staged::Appended { rows, .. }) => {
+            match this.writer.append(!this.is_late) {
+                Ok(Staged::Appended(rows)) => {
                     this.appended.add(rows);
                     this.is_late = false;
                     this.fill();
                 }
                 Ok(Staged::NoMemory) => {
-                    let bytes = staging.release_credit();
+                    let bytes = this.writer.staging.release_credit();
                     this.wait = Some(this.wait_for_memory(bytes));
                 }
                 Ok(Staged::Behind) => {
-                    let len = staging.len();
+                    let len = this.writer.staging.len();
                     this.wait = Some(this.wait_for_the_driver(len));
                 }
                 Err(error) => this.failed = Some(error),

@@ -29,8 +29,8 @@ use crate::types::offset::arguments::{Offset, Offsets};
 pub(crate) struct Writer {
     context: Arc<ClientContext>,
     pub(crate) shared: Arc<Shared>,
-    /// The staging state of the last append, for reuse by the next one.
-    idle: Option<Staging>,
+    /// The rows of the append under way.
+    pub(super) staging: Staging,
     /// How long an append waits for memory.
     pub(super) timeout: Option<Duration>,
     pub(crate) last: Option<Offset>,
@@ -49,44 +49,97 @@ impl Writer {
     pub(crate) fn new(context: Arc<ClientContext>, shared: Arc<Shared>) -> Self {
         Self {
             timeout: context.options.append_timeout,
+            staging: Staging::new(Arc::clone(&context), shared.share.nothing()),
             context,
             shared,
-            idle: None,
             last: None,
         }
     }
 
-    /// Takes the staging state for an append, which returns it with [`keep`](Self::keep).
-    pub(super) fn staging(&mut self) -> Staging {
-        let mut staging = self.idle.take().unwrap_or_else(|| {
-            let context = Arc::clone(&self.context);
-            Staging::new(context, self.shared.share.nothing())
-        });
-        staging.acquire_buffer();
-        staging
-    }
-
-    /// Keeps the staging state for the next append. Rows that are still staged are discarded.
-    pub(super) fn keep(&mut self, mut staging: Staging) {
-        staging.release_buffer();
-        self.idle = Some(staging);
-    }
-
-    /// Moves staged rows into the open batch, unless they have to wait. With `waits`, they also wait for the driver.
-    pub(super) fn append(&mut self, staging: &mut Staging, waits: bool) -> Result<Staged> {
-        let last = staging.last_offset();
-        let staged = staging.append_to(&self.shared, waits)?;
-        if let Staged::Appended { rows, wake } = &staged {
-            let count = rows.end - rows.start;
-            self.context.api.counters().appended(count);
-            if last.is_some() {
-                self.last = last;
+    /// Moves the staged rows into the open batch, unless they have to wait. With `waits`, they also wait for the driver.
+    pub(super) fn append(&mut self, waits: bool) -> Result<Staged> {
+        let last = self.staging.last_offset();
+        let frame = self.staging.take_frame();
+        let (staged, wake) = match &frame {
+            Some(frame) => (self.append_sealed(waits, frame)?, true),
+            None => self.append_raw(waits)?,
+        };
+        match &staged {
+            Staged::Appended(rows) => {
+                self.staging.clear();
+                self.context
+                    .api
+                    .counters()
+                    .appended(rows.end - rows.start);
+                if last.is_some() {
+                    self.last = last;
+                }
+                if wake {
+                    self.shared.wake_driver();
+                }
             }
-            if *wake {
-                self.shared.wake_driver();
-            }
+            Staged::NoMemory | Staged::Behind => self.staging.set_frame(frame),
         }
         Ok(staged)
+    }
+    /// Moves the staged rows into the open batch. Returns also whether to wake the driver.
+    fn append_raw(&mut self, waits: bool) -> Result<(Staged, bool)> {
+        let Staging {
+            encoded,
+            ready,
+            units,
+            credit,
+            ..
+        } = &mut self.staging;
+        let bytes = if ready.is_empty() { &encoded[..] } else { ready };
+        let rows: u64 = units.iter().map(|unit| unit.rows).sum();
+        let mut new_batch = None;
+        loop {
+            let mut core = self.shared.core();
+            if waits && core.is_behind(bytes.len()) {
+                return Ok((Staged::Behind, false));
+            }
+            match core.append(&mut new_batch, bytes, units, credit)? {
+                AppendOutcome::Appended { position, wake } => {
+                    return Ok((Staged::Appended(position - rows..position), wake));
+                }
+                AppendOutcome::NoMemory => return Ok((Staged::NoMemory, false)),
+                AppendOutcome::NoBatch { expected } => {
+                    // Neither read a clock nor take another lock while the core is locked.
+                    drop(core);
+                    new_batch = Some(RawBatch::new(
+                        self.context.buffers.batch(expected),
+                        self.shared.share.nothing(),
+                        tokio::time::Instant::now(),
+                        epoch_millis(self.context.time.now()),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// As [`append_raw`](Self::append_raw), for a unit that is compressed already. The driver is always to be woken.
+    fn append_sealed(&mut self, waits: bool, frame: &Bytes) -> Result<Staged> {
+        let (rows, len) = (self.staging.rows(), self.staging.len());
+        let frame = Frame {
+            body: frame.clone(),
+            uncompressed_len: len,
+        };
+        let batch = SealedBatch::new(
+            frame,
+            self.shared.share.nothing(),
+            tokio::time::Instant::now(),
+            epoch_millis(self.context.time.now()),
+        );
+        let mut core = self.shared.core();
+        if waits && core.is_behind(len) {
+            return Ok(Staged::Behind);
+        }
+        let Staging { units, credit, .. } = &mut self.staging;
+        let appended = core.append_sealed(batch, units, credit)?;
+        Ok(appended.map_or(Staged::NoMemory, |position| {
+            Staged::Appended(position - rows..position)
+        }))
     }
 
     /// Appends all of `batch` or nothing, without waiting.
@@ -95,15 +148,14 @@ impl Writer {
         batch: &RowBatch,
         offsets: Option<Offsets>,
     ) -> Result<Receipt> {
-        let mut staging = self.staging();
-        let result = self.try_append_staged(&mut staging, batch, offsets);
-        self.keep(staging);
+        self.staging.acquire_buffer();
+        let result = self.try_append_pieces(batch, offsets);
+        self.staging.release_buffer();
         result.map(|appended| appended.receipt(&self.shared))
     }
 
-    fn try_append_staged(
+    fn try_append_pieces(
         &mut self,
-        staging: &mut Staging,
         batch: &RowBatch,
         offsets: Option<Offsets>,
     ) -> Result<Appended> {
@@ -111,11 +163,11 @@ impl Writer {
         self.context.check_rows(batch.as_bytes())?;
         if !matches!(offsets, Some(Offsets::Whole { .. })) {
             for row in batch.as_bytes().split_inclusive(|b| *b == b'\n') {
-                staging.check_row(row)?;
+                self.staging.check_row(row)?;
             }
         }
         // An upper bound: two consecutive pieces always have more bytes together than one full piece.
-        let pieces = 2 * (batch.as_bytes().len() / staging.piece() + 1);
+        let pieces = 2 * (batch.as_bytes().len() / self.staging.piece() + 1);
         let overhead = match &offsets {
             Some(Offsets::Whole { start, end }) => {
                 UNIT_CHARGE + start.as_str().len() + end.as_str().len()
@@ -142,16 +194,16 @@ impl Writer {
                 "there is no memory for the batch now, and nothing was appended; try again, or use `append_batch`, which waits",
             ));
         };
-        staging.add_credit(charge);
+        self.staging.add_credit(charge);
         let mut source = BatchSource::new(batch.clone(), offsets);
         let mut appended = Appended::default();
         loop {
-            source.fill(staging)?;
-            staging.check_now()?;
-            if staging.is_empty() {
+            source.fill(&mut self.staging)?;
+            self.staging.check_now()?;
+            if self.staging.is_empty() {
                 return Ok(appended);
             }
-            if let Staged::Appended { rows, .. } = self.append(staging, false)? {
+            if let Staged::Appended(rows) = self.append(false)? {
                 appended.add(rows);
             }
         }
@@ -211,8 +263,8 @@ impl std::fmt::Debug for Staging {
 
 /// The outcome of moving staged rows into the open batch.
 pub(super) enum Staged {
-    /// The rows are in the open batch: their positions, after the start and through the end, and whether to wake the driver.
-    Appended { rows: Range<u64>, wake: bool },
+    /// The rows are in the open batch: their positions, after the start and through the end.
+    Appended(Range<u64>),
     /// There is no memory for the rows now.
     NoMemory,
     /// The open batch is full and another one is still to be compressed.
@@ -220,7 +272,7 @@ pub(super) enum Staged {
 }
 
 impl Staging {
-    pub(super) fn new(context: Arc<ClientContext>, credit: Charge) -> Self {
+    fn new(context: Arc<ClientContext>, credit: Charge) -> Self {
         Self {
             context,
             encoded: Vec::new(),
@@ -345,6 +397,10 @@ impl Staging {
         self.frame = frame;
     }
 
+    fn take_frame(&mut self) -> Option<Bytes> {
+        self.frame.take()
+    }
+
     /// As [`check`](Self::check), on this thread.
     pub(super) fn check_now(&mut self) -> Result<()> {
         let units = std::mem::take(&mut self.unchecked);
@@ -439,75 +495,6 @@ impl Staging {
             });
         }
         Ok(())
-    }
-
-    /// Moves the staged rows into the open batch of a channel, unless they have to wait. With `waits`, they also wait for the
-    /// driver.
-    pub(super) fn append_to(&mut self, shared: &Shared, waits: bool) -> Result<Staged> {
-        if let Some(frame) = &self.frame {
-            let frame = Frame {
-                body: frame.clone(),
-                uncompressed_len: self.len(),
-            };
-            return self.append_sealed_to(shared, waits, frame);
-        }
-        let mut new_batch = None;
-        let rows = self.rows();
-        loop {
-            let bytes = if self.ready.is_empty() {
-                &self.encoded[..]
-            } else {
-                &self.ready
-            };
-            let mut core = shared.core();
-            if waits && core.is_behind(bytes.len()) {
-                return Ok(Staged::Behind);
-            }
-            match core.append(&mut new_batch, bytes, &mut self.units, &mut self.credit)? {
-                AppendOutcome::Appended { position, wake } => {
-                    drop(core);
-                    self.clear();
-                    let rows = position - rows..position;
-                    return Ok(Staged::Appended { rows, wake });
-                }
-                AppendOutcome::NoMemory => return Ok(Staged::NoMemory),
-                AppendOutcome::NoBatch { expected } => {
-                    // Neither read a clock nor take another lock while the core is locked.
-                    drop(core);
-                    new_batch = Some(RawBatch::new(
-                        self.context.buffers.batch(expected),
-                        shared.share.nothing(),
-                        tokio::time::Instant::now(),
-                        epoch_millis(self.context.time.now()),
-                    ));
-                }
-            }
-        }
-    }
-
-    /// As [`append_to`](Self::append_to), for a unit that is compressed already.
-    fn append_sealed_to(&mut self, shared: &Shared, waits: bool, frame: Frame) -> Result<Staged> {
-        let (rows, len) = (self.rows(), self.len());
-        let batch = SealedBatch::new(
-            frame,
-            shared.share.nothing(),
-            tokio::time::Instant::now(),
-            epoch_millis(self.context.time.now()),
-        );
-        let mut core = shared.core();
-        if waits && core.is_behind(len) {
-            return Ok(Staged::Behind);
-        }
-        let appended = core.append_sealed(batch, &mut self.units, &mut self.credit)?;
-        drop(core);
-        let Some(position) = appended else {
-            return Ok(Staged::NoMemory);
-        };
-        self.clear();
-        Ok(Staged::Appended {
-            rows: position - rows..position,
-            wake: true,
-        })
     }
 
     /// Returns what is left of an earlier charge, and says how many bytes to wait for. Appends that wait hold nothing, so no
