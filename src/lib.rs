@@ -114,6 +114,7 @@ pub mod ingest;
 #[cfg(feature = "__bench")]
 #[doc(hidden)]
 pub mod internals;
+mod pipeline;
 mod rows;
 #[cfg(feature = "sql-api")]
 pub mod sql;

@@ -197,30 +197,27 @@ mutant "say nothing of rejected rows" src/channel/core/progress.rs <<'DIFF'
 DIFF
 
 mutant "a new request id for a retry" src/channel/core/schedule.rs <<'DIFF'
--                request_id: flight.request_id,
-+                request_id: fresh_id,
+-            attempt: attempts.next(),
++            attempt: crate::api::call::Attempt { request_id: fresh_id, ..attempts.next() },
 DIFF
 
-mutant "call a stale answer fenced though a try went unanswered" src/channel/core/retry_decision.rs <<'DIFF'
+mutant "call a stale answer fenced though a try went unanswered" src/pipeline/attempts.rs <<'DIFF'
 -    if ambiguous {
 -        InvalidationCause::Ambiguous
 +    if ambiguous && cfg!(not(unix)) {
 +        InvalidationCause::Ambiguous
 DIFF
 
-mutant "cut a batch that may be in already" src/channel/core/retry_decision.rs <<'DIFF'
--            (413, _) if ambiguous => RetryDecision::Invalid(InvalidationCause::Ambiguous),
--            (413, _) => RetryDecision::Split,
-+            (413, _) => RetryDecision::Split,
+mutant "cut a batch that may be in already" src/pipeline/attempts.rs <<'DIFF'
+-            (413, _) if ambiguous && is_in_order => Decision::GiveUp(InvalidationCause::Ambiguous),
+-            (413, _) => Decision::Split,
++            (413, _) => Decision::Split,
 DIFF
 
 mutant "append half of a cancelled unit" src/channel/append.rs <<'DIFF'
--        if let Some(staging) = self.staging.take() {
--            self.writer.keep(staging);
--        }
-+        if let Some(mut staging) = self.staging.take() {
-+            let _ = self.writer.append(&mut staging, false);
-+        }
+-        self.writer.staging.release_buffer();
++        let _ = self.writer.append(false);
++        self.writer.staging.release_buffer();
 DIFF
 
 mutant "wake one of the appends that wait for the driver" src/channel/shared.rs <<'DIFF'
@@ -386,15 +383,15 @@ mutant "append again what a shard has committed" src/ingest/flow.rs <<'DIFF'
 +            let is_new = shard.reached.as_ref() < Some(&offset) || !group.is_empty() || self.shards.len() > 1;
 DIFF
 
-mutant "an unanswered elastic request is not said to be perhaps there twice" src/elastic/responses.rs <<'DIFF'
--                flight.ambiguous |= terms.ambiguous;
-+                flight.ambiguous |= terms.ambiguous && terms.refused;
+mutant "an unanswered request is not said to be perhaps there" src/pipeline/attempts.rs <<'DIFF'
+-            self.ambiguous |= terms.ambiguous;
++            self.ambiguous |= terms.ambiguous && terms.refused;
 DIFF
 
 mutant "a new id for each try of an elastic request" src/elastic/schedule.rs <<'DIFF'
--        flight.tries = flight.tries.saturating_add(1);
-+        flight.tries = flight.tries.saturating_add(1);
-+        flight.request_id = uuid::Builder::from_random_bytes(self.rng.u128(..).to_le_bytes()).into_uuid();
+-        flight.retry_at = None;
++        flight.retry_at = None;
++        flight.attempts.request_id = uuid::Builder::from_random_bytes(self.rng.u128(..).to_le_bytes()).into_uuid();
 DIFF
 
 mutant "an unawaited failure is forgotten" src/elastic/core.rs <<'DIFF'

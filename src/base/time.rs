@@ -50,6 +50,14 @@ impl TimeSource for TokioClock {
     }
 }
 
+/// The earlier of two times, where `None` is never.
+pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 /// Whole milliseconds since the Unix epoch.
 pub(crate) fn epoch_millis(at: SystemTime) -> u64 {
     let since = at

@@ -67,10 +67,7 @@ impl Writer {
         match &staged {
             Staged::Appended(rows) => {
                 self.staging.clear();
-                self.context
-                    .api
-                    .counters()
-                    .appended(rows.end - rows.start);
+                self.context.api.counters().appended(rows.end - rows.start);
                 if last.is_some() {
                     self.last = last;
                 }
@@ -91,7 +88,11 @@ impl Writer {
             credit,
             ..
         } = &mut self.staging;
-        let bytes = if ready.is_empty() { &encoded[..] } else { ready };
+        let bytes = if ready.is_empty() {
+            &encoded[..]
+        } else {
+            ready
+        };
         let rows: u64 = units.iter().map(|unit| unit.rows).sum();
         let mut new_batch = None;
         loop {

@@ -27,11 +27,11 @@ use uuid::Uuid;
 
 use super::ack::{Accepted, FailedAppend, Outcome};
 use super::batch::{FrameBatch, Part, Piece, RawBatch, Returned, SealedBatch};
-use super::schedule::{FIRST_DELAY, LONGEST_DELAY};
 use crate::base::budget::Charge;
 use crate::base::request_limit::RequestLimit;
-use crate::base::retry::{Backoff, Retry};
+use crate::base::retry::Backoff;
 use crate::compress::ratio::Ratio;
+use crate::pipeline::attempts::{Attempts, FIRST_DELAY, LONGEST_DELAY};
 use crate::types::error::Error;
 
 /// The options and limits of an elastic channel.
@@ -88,20 +88,9 @@ pub(super) struct Compressing {
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) batch: SealedBatch,
-    pub(super) request_id: Uuid,
-    pub(super) tries: u32,
-    /// Whether the server may have applied an earlier attempt.
-    pub(super) ambiguous: bool,
-    pub(super) refusals: u32,
-    pub(super) retry: Retry,
+    pub(super) attempts: Attempts,
     /// When to retry, or `None` while an attempt is under way.
     pub(super) retry_at: Option<Instant>,
-}
-
-impl InFlight {
-    pub(super) fn retry_count(&self) -> u32 {
-        self.tries.saturating_sub(1)
-    }
 }
 
 /// An elastic channel from the first append to its end.
@@ -338,7 +327,7 @@ impl<T> Core<T> {
         }
         for mut flight in std::mem::take(&mut self.in_flight).into_values() {
             // An attempt under way may still be applied.
-            flight.ambiguous |= flight.retry_at.is_none();
+            flight.attempts.ambiguous |= flight.retry_at.is_none();
             self.fail(flight, why);
         }
         for batch in std::mem::take(&mut self.ready) {
@@ -355,7 +344,7 @@ impl<T> Core<T> {
         self.note_request(&flight);
         let why = match why.request_id() {
             Some(_) => why.clone(),
-            None => why.clone().with_request_id(flight.request_id),
+            None => why.clone().with_request_id(flight.attempts.request_id),
         };
         self.give_up(flight.batch.into_frame(), &why);
     }
@@ -364,8 +353,8 @@ impl<T> Core<T> {
     pub(super) fn note_request(&mut self, flight: &InFlight) {
         for part in &flight.batch.parts {
             if let Some(append) = self.appends.get_mut(&part.append) {
-                append.ambiguous |= flight.ambiguous;
-                append.retry_count = append.retry_count.max(flight.retry_count());
+                append.ambiguous |= flight.attempts.ambiguous;
+                append.retry_count = append.retry_count.max(flight.attempts.retry_count());
             }
         }
     }
@@ -387,7 +376,7 @@ impl<T> Core<T> {
         self.note_request(flight);
         for part in &flight.batch.parts {
             if let Some(append) = self.appends.get_mut(&part.append) {
-                append.requests.push(flight.request_id);
+                append.requests.push(flight.attempts.request_id);
             }
             self.part_done(part.append);
         }

@@ -1,20 +1,15 @@
 //! What the driver of an elastic channel does next: compress, send, or wait, and until when.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::batch::{Frame, Piece};
 use super::core::{Compressing, Core, InFlight};
 use crate::api::ElasticRequest;
-use crate::api::call::Attempt;
-use crate::base::retry::{Retry, RetryLimit};
+use crate::base::time::earliest;
+use crate::pipeline::attempts::Attempts;
 use crate::types::error::{Error, ErrorKind};
-
-/// The backoff before the second attempt of a batch, and the longest one.
-pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
-pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// The next step of the driver.
 #[derive(Debug)]
@@ -131,16 +126,11 @@ impl<T> Core<T> {
             number,
             InFlight {
                 batch,
-                request_id: uuid::Builder::from_random_bytes(id).into_uuid(),
-                tries: 0,
-                ambiguous: false,
-                refusals: 0,
-                retry: Retry::new(
-                    FIRST_DELAY,
-                    LONGEST_DELAY,
-                    RetryLimit::For(self.limits.retry_for),
-                )
-                .started(now),
+                attempts: Attempts::new(
+                    uuid::Builder::from_random_bytes(id).into_uuid(),
+                    now,
+                    self.limits.retry_for,
+                ),
                 retry_at: None,
             },
         );
@@ -150,32 +140,21 @@ impl<T> Core<T> {
     /// When to retry a batch. However long a delay the server asks for, the last attempt is made by the batch's deadline.
     fn due(&self, flight: &InFlight) -> Option<Instant> {
         let due = self.throttled_until.max(Some(flight.retry_at?))?;
-        let deadline = flight.retry.deadline();
+        let deadline = flight.attempts.retry.deadline();
         Some(deadline.map_or(due, |deadline| due.min(deadline)))
     }
 
     fn request(&mut self, number: u64) -> Option<(u64, ElasticRequest)> {
         let flight = self.in_flight.get_mut(&number)?;
-        flight.tries = flight.tries.saturating_add(1);
         flight.retry_at = None;
         let Piece { body, len } = &flight.batch.payload;
         let request = ElasticRequest {
-            attempt: Attempt {
-                request_id: flight.request_id,
-                retry_count: flight.retry_count(),
-            },
+            attempt: flight.attempts.next(),
             body: body.clone(),
             uncompressed_len: *len,
             rows: flight.batch.rows(),
             first_append_ms: flight.batch.first_append_ms,
         };
         Some((number, request))
-    }
-}
-
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }

@@ -19,8 +19,9 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::ledger::{Observation, REPLICA_LAG, Reading};
-use super::{Core, Phase, retry_decision};
+use super::{Core, Phase};
 use crate::channel::polling::timer::{CommitSample, HEARTBEAT, PollInterest};
+use crate::pipeline::attempts;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
 use crate::types::offset::OffsetToken;
@@ -374,7 +375,7 @@ impl Core {
             return;
         }
         let code = status.status_code().to_owned();
-        let cause = retry_decision::of_status(&code);
+        let cause = attempts::of_status(&code);
         let error = Error::new(
             ErrorKind::Refused,
             "its status is not healthy; look at the pipe and its table, then reopen the channel and append from the committed token",
@@ -438,7 +439,7 @@ impl Core {
 /// Why a channel ends whose committed token is not one that it sent.
 fn conflict(status: &ChannelStatus) -> (InvalidationCause, Error) {
     let code = status.status_code();
-    if !status.is_healthy() && retry_decision::of_status(code) == InvalidationCause::Gone {
+    if !status.is_healthy() && attempts::of_status(code) == InvalidationCause::Gone {
         // Such a status has no token. The server may go on accepting rows, which are lost.
         let text = "its status says that it no longer exists: the channel, its pipe or its table was dropped or replaced, and rows that were accepted since are lost; reopen the channel and append from the committed token";
         let error = Error::new(ErrorKind::NotFound, text).with_code(Some(code.to_owned()));

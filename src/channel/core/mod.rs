@@ -14,7 +14,6 @@ pub(crate) mod ledger;
 pub(crate) mod progress;
 pub(crate) mod replay;
 pub(crate) mod responses;
-pub(crate) mod retry_decision;
 #[cfg(test)]
 mod rig;
 pub(crate) mod row_counts;

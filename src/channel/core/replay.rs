@@ -23,9 +23,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::responses::REFUSALS;
-use super::{Core, Phase, retry_decision};
+use super::{Core, Phase};
 use crate::base::options::{OnUncommitted, Recovery};
+use crate::pipeline::attempts::{self, REFUSALS};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 
@@ -214,7 +214,7 @@ impl Core {
         if !status.is_healthy() {
             let code = status.status_code().to_owned();
             let text = "after a reopen its status is not healthy";
-            let cause = retry_decision::of_status(&code);
+            let cause = attempts::of_status(&code);
             let error = Error::new(ErrorKind::Refused, text).with_code(Some(code));
             return self.surface_after(now, cause, &format!("{why}; {text}"), error);
         }

@@ -5,20 +5,16 @@
 //! unanswered attempt that may have been applied, as `Ambiguous`, because a half could land twice. A batch that another run of
 //! the same source has committed meanwhile is not sent again.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use super::batch::{Frame, SealedBatch};
-use super::retry_decision::{self, RetryDecision};
 use super::{Core, Phase};
 use crate::api::AppendAnswer;
 use crate::api::failure::Failure;
 use crate::base::options::Recovery;
-use crate::base::retry::Retry;
 use crate::compress::unit::refused_by_the_server;
+use crate::pipeline::attempts::{Attempts, Decision, Delivery, RetryTerms};
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 use crate::types::offset::OffsetToken;
 
@@ -27,21 +23,10 @@ use crate::types::offset::OffsetToken;
 pub(super) struct InFlight {
     pub(super) batch: SealedBatch,
     pub(super) end: OffsetToken,
-    pub(super) request_id: Uuid,
-    pub(super) tries: u32,
-    pub(super) retry: Retry,
-    /// Whether the server may have applied an earlier attempt.
-    pub(super) ambiguous: bool,
-    pub(super) refusals: u32,
+    pub(super) attempts: Attempts,
     /// Whether an attempt is under way, as opposed to waiting for its backoff.
     pub(super) waiting: bool,
 }
-
-/// The backoff before the second attempt of a batch, and the longest one.
-pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
-pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// How often a request is retried after a refusal that may be temporary (404 without a code, 401, 403).
-pub(super) const REFUSALS: u32 = 3;
 
 impl Core {
     /// The driver has compressed a batch.
@@ -92,7 +77,7 @@ impl Core {
                 }
                 if is_of_another_open(&self.continuation_token, &answer.next_continuation_token) {
                     // The server may have acknowledged the request without taking its rows.
-                    flight.ambiguous = true;
+                    flight.attempts.ambiguous = true;
                     self.abandon(flight);
                     let text = "the append was answered with a continuation token of another open, so another program has opened the channel, and the rows may not have been taken";
                     let error = Error::new(ErrorKind::Refused, text);
@@ -103,8 +88,11 @@ impl Core {
                 let is_first = self.accepted <= self.ledger.committed();
                 self.accepted = flight.batch.position;
                 self.commit.accepted(now, self.accepted, is_first);
-                if flight.retry.is_warned() {
-                    info!(tries = flight.tries, "batch delivered after retries");
+                if flight.attempts.retry.is_warned() {
+                    info!(
+                        tries = flight.attempts.tries,
+                        "batch delivered after retries"
+                    );
                 }
                 self.tokens.accepted(&flight.batch);
                 if self.limits.recovery == Recovery::Replay {
@@ -120,17 +108,10 @@ impl Core {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        let decision = retry_decision::of(&failure, flight.ambiguous, flight.refusals < REFUSALS);
-        match decision {
-            RetryDecision::Retry {
-                after,
-                ambiguous,
-                refused,
-            } => {
-                flight.ambiguous |= ambiguous;
-                flight.refusals += u32::from(refused);
+        match flight.attempts.failed(&failure, Delivery::InOrder) {
+            Decision::Retry(RetryTerms { after, .. }) => {
                 let error = failure.into_error();
-                let Some(next) = flight.retry.next(now, after, unit) else {
+                let Some(next) = flight.attempts.retry.next(now, after, unit) else {
                     let text = format!(
                         "a batch could not be delivered within {:?}: {}; reopen the channel and append from the committed token",
                         self.limits.retry_for,
@@ -141,7 +122,7 @@ impl Core {
                     self.invalidate(now, InvalidationCause::Unreachable, error);
                     return;
                 };
-                if let Some(tried_for) = flight.retry.warn(now) {
+                if let Some(tried_for) = flight.attempts.retry.warn(now) {
                     let retry_for = self.limits.retry_for;
                     warn!(%error, "a batch has failed for {tried_for:.0?}; it is retried for up to {retry_for:?}");
                 }
@@ -149,16 +130,16 @@ impl Core {
                 self.flight = Some(flight);
             }
             // Another run of the same source has committed these rows meanwhile.
-            RetryDecision::Split if self.is_committed(&flight) => {}
-            RetryDecision::Split if flight.batch.may_be_split() => self.learn_limit(flight),
-            RetryDecision::Split => {
+            Decision::Split if self.is_committed(&flight) => {}
+            Decision::Split if flight.batch.may_be_split() => self.learn_limit(flight),
+            Decision::Split => {
                 let frame = &flight.batch.payload;
                 let error = refused_by_the_server(&frame.body, frame.uncompressed_len);
                 let error = error.because_of(failure.into_error());
                 self.abandon(flight);
                 self.invalidate(now, InvalidationCause::Rejected, error);
             }
-            RetryDecision::Invalid(cause) => {
+            Decision::GiveUp(cause) => {
                 let error = failure.into_error();
                 self.abandon(flight);
                 self.invalidate(now, cause, error);
@@ -172,7 +153,7 @@ impl Core {
         if self.is_committed(&flight) {
             return;
         }
-        if !flight.ambiguous {
+        if !flight.attempts.ambiguous {
             self.ledger.unsend(&flight.end);
             self.sent = flight.batch.position - flight.batch.rows();
         }

@@ -19,11 +19,11 @@ use uuid::Uuid;
 use super::batch::{RawBatch, SealedBatch};
 use super::ledger::Pending;
 use super::replay::Reopen;
-use super::responses::{FIRST_DELAY, InFlight, LONGEST_DELAY};
+use super::responses::InFlight;
 use super::{Compressing, Core, Phase};
 use crate::api::AppendRequest;
-use crate::api::call::Attempt;
-use crate::base::retry::{Retry, RetryLimit};
+use crate::base::time::earliest;
+use crate::pipeline::attempts::Attempts;
 use crate::types::close_report::RowState;
 use crate::types::offset::OffsetToken;
 
@@ -196,16 +196,7 @@ impl Core {
             self.flight = Some(InFlight {
                 batch,
                 end,
-                request_id: fresh_id,
-                tries: 0,
-                retry: Retry::new(
-                    FIRST_DELAY,
-                    LONGEST_DELAY,
-                    RetryLimit::For(self.limits.retry_for),
-                )
-                .started(now),
-                ambiguous: false,
-                refusals: 0,
+                attempts: Attempts::new(fresh_id, now, self.limits.retry_for),
                 waiting: false,
             });
         }
@@ -213,8 +204,12 @@ impl Core {
             return Err(None);
         };
         flight.waiting = true;
-        flight.tries += 1;
-        let InFlight { batch, end, .. } = flight;
+        let InFlight {
+            batch,
+            end,
+            attempts,
+            ..
+        } = flight;
         let uncompressed_len = batch.payload.uncompressed_len;
         if let Some(bucket) = &mut self.bytes_pace {
             bucket.take(now, u32::try_from(uncompressed_len).unwrap_or(u32::MAX));
@@ -223,10 +218,7 @@ impl Core {
             bucket.take(now, 1);
         }
         Ok(AppendRequest {
-            attempt: Attempt {
-                request_id: flight.request_id,
-                retry_count: flight.tries - 1,
-            },
+            attempt: attempts.next(),
             continuation_token: self.continuation_token.clone(),
             session: self.session.clone(),
             body: batch.payload.body.clone(),
@@ -256,13 +248,6 @@ impl Core {
     fn mint(&mut self) -> OffsetToken {
         self.minted += 1;
         OffsetToken::from_server(&format!("{}-{}", self.mint_prefix, self.minted))
-    }
-}
-
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }
 

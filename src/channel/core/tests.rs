@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use self::server::{Server, refusal};
 use super::batch::{UnitTokens, seal};
-use super::responses::REFUSALS;
 use super::schedule::Action;
 use super::*;
 use crate::api::AppendRequest;
@@ -15,6 +14,7 @@ use crate::api::failure::Failure;
 use crate::base::budget::{Budget, Share};
 use crate::base::options::OnUncommitted;
 use crate::compress::compressor::Compressor;
+use crate::pipeline::attempts::REFUSALS;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{ErrorKind, InvalidationCause};
 
@@ -242,7 +242,11 @@ impl Model {
             }
             // Only as often as the core retries it.
             Way::Misrouted => {
-                let refusals = self.core.flight.as_ref().map_or(REFUSALS, |f| f.refusals);
+                let refusals = self
+                    .core
+                    .flight
+                    .as_ref()
+                    .map_or(REFUSALS, |f| f.attempts.refusals);
                 if refusals < REFUSALS {
                     Err(refusal(404, None))
                 } else {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the lowest to the highest. A module includes everything in its folder, except modules that are in this list
 /// themselves.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "types",
     "base",
     "rows",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 18] = [
     "config",
     "api",
     "context",
+    "pipeline",
     "channel::polling",
     "channel::core",
     "channel",
