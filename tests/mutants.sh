@@ -395,8 +395,10 @@ mutant "a new id for each try of an elastic request" src/elastic/schedule.rs <<'
 DIFF
 
 mutant "an unawaited failure is forgotten" src/elastic/core.rs <<'DIFF'
--            Err(Err(failed)) => self.unreported.push(failed),
-+            Err(Err(failed)) => drop(failed),
+-        if let Err(Err(failed)) = append.ack_sender.send(Err(failed)) {
+-            self.unreported.push(failed);
+-        }
++        let _ = append.ack_sender.send(Err(failed));
 DIFF
 
 mutant "an acknowledgement dropped unread takes its failure along" src/elastic/ack.rs <<'DIFF'

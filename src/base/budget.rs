@@ -268,8 +268,9 @@ impl<'a> Waiting<'a> {
         }
         if share.waiting.fetch_add(1, Ordering::AcqRel) == 0 {
             budget.waiting.fetch_add(1, Ordering::AcqRel);
+            // Another append of the share that waits as well changes nothing for the drivers.
+            budget.pressure.notify_waiters();
         }
-        budget.pressure.notify_waiters();
         Self(share)
     }
 }

@@ -14,11 +14,21 @@ use std::thread::available_parallelism;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use self::compressor::Compressor;
 use crate::base::buffers::Buffers;
 use crate::types::error::{Error, ErrorKind, Result};
+
+/// Where a compression is done.
+enum Work<W, R> {
+    /// On the thread that polls.
+    Here(W),
+    /// Off the async threads, when a processor is free.
+    Queued(W),
+    Started(JoinHandle<Result<R>>),
+}
 
 /// The compressors of a client.
 #[derive(Debug)]
@@ -31,7 +41,7 @@ pub(crate) struct Compressors {
     buffers: Arc<Buffers>,
     /// Limits concurrent compression to the number of processors: waiting is faster than sharing a processor and uses less
     /// memory.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     /// The runtime of the client, for appends that are polled outside of one.
     runtime: Handle,
 }
@@ -45,7 +55,7 @@ impl Compressors {
             offload_threshold,
             idle: Mutex::default(),
             buffers,
-            permits: Semaphore::new(processors),
+            permits: Arc::new(Semaphore::new(processors)),
             runtime: Handle::current(),
         })
     }
@@ -64,24 +74,49 @@ impl Compressors {
         result
     }
 
-    /// Runs `work` on `len` bytes with a compressor, off the async threads if `len` reaches the threshold.
-    pub(crate) async fn run<R: Send + 'static>(
+    /// Runs `work` on `len` bytes with a compressor, off the async threads if `len` reaches the threshold. There it begins at the call
+    /// if a processor is free, and goes on to its end if the future is dropped.
+    pub(crate) fn run<R: Send + 'static>(
         self: Arc<Self>,
         len: usize,
         work: impl FnOnce(&mut Compressor) -> Result<R> + Send + 'static,
-    ) -> Result<R> {
-        if len < self.offload_threshold {
-            return self.with(work);
+    ) -> impl Future<Output = Result<R>> + Send {
+        let work = if len < self.offload_threshold {
+            Work::Here(work)
+        } else {
+            match Arc::clone(&self.permits).try_acquire_owned() {
+                Ok(permit) => Work::Started(self.offload(Some(permit), work)),
+                Err(_) => Work::Queued(work),
+            }
+        };
+        async move {
+            let started = match work {
+                Work::Here(work) => return self.with(work),
+                Work::Started(started) => started,
+                Work::Queued(work) => {
+                    let permit = Arc::clone(&self.permits).acquire_owned().await;
+                    self.offload(permit.ok(), work)
+                }
+            };
+            started.await.unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::ClientClosed,
+                    "the runtime shut down while a batch was compressed",
+                ))
+            })
         }
-        let _permit = self.permits.acquire().await;
-        let compressors = Arc::clone(&self);
+    }
+
+    fn offload<R: Send + 'static>(
+        self: &Arc<Self>,
+        permit: Option<OwnedSemaphorePermit>,
+        work: impl FnOnce(&mut Compressor) -> Result<R> + Send + 'static,
+    ) -> JoinHandle<Result<R>> {
+        let compressors = Arc::clone(self);
         let runtime = Handle::try_current().unwrap_or_else(|_| self.runtime.clone());
-        let done = runtime.spawn_blocking(move || compressors.with(work));
-        done.await.unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::ClientClosed,
-                "the runtime shut down while a batch was compressed",
-            ))
+        runtime.spawn_blocking(move || {
+            let _permit = permit;
+            compressors.with(work)
         })
     }
 
@@ -101,5 +136,26 @@ impl Compressors {
 
     fn idle(&self) -> MutexGuard<'_, Vec<Compressor>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The driver of a channel sends a request after it has asked for the compression of the next batch.
+    #[tokio::test]
+    async fn a_compression_begins_before_its_future_is_polled() {
+        let compressors = Compressors::new(1, 0, Arc::default());
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let compression = compressors.run(1, move |_| {
+            begun.send(()).ok();
+            Ok(())
+        });
+        let begun = tokio::time::timeout(Duration::from_secs(60), has_begun);
+        begun.await.unwrap().unwrap();
+        compression.await.unwrap();
     }
 }

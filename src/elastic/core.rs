@@ -138,8 +138,8 @@ pub(super) struct Core<T> {
     last_failure: Option<Error>,
     /// Failed appends that are not yet reported.
     unreported: Vec<FailedAppend<T>>,
-    /// Outcomes whose acknowledgement was dropped. Dropped outside the lock, because dropping a tag runs the caller's code.
-    spent: Vec<Accepted<T>>,
+    /// Accepted appends, for [`take_accepted`](Self::take_accepted).
+    accepted: Vec<(oneshot::Sender<Outcome<T>>, Accepted<T>)>,
 }
 
 impl<T> Core<T> {
@@ -170,7 +170,7 @@ impl<T> Core<T> {
             failures: 0,
             last_failure: None,
             unreported: Vec::new(),
-            spent: Vec::new(),
+            accepted: Vec::new(),
         }
     }
 
@@ -400,35 +400,33 @@ impl<T> Core<T> {
         }
     }
 
-    /// Sends the outcome of an append. If its acknowledgement was dropped, a failure is kept for the next checkpoint.
+    /// An append has its outcome. If its acknowledgement was dropped, a failure is kept for the next checkpoint.
     fn resolve(&mut self, number: u64) {
         let Some(append) = self.appends.remove(&number) else {
             return;
         };
-        let outcome = match append.error {
-            None => Ok(Accepted {
+        let Some(error) = append.error else {
+            let accepted = Accepted {
                 tag: append.tag,
                 requests: append.requests,
                 retry_count: append.retry_count,
                 ambiguous: append.ambiguous,
-            }),
-            Some(error) => {
-                self.failures += 1;
-                let error = error.with_ambiguous(append.ambiguous);
-                self.last_failure = Some(error.clone());
-                Err(FailedAppend {
-                    tag: append.tag,
-                    error,
-                    returned: append.returned,
-                    retry_count: append.retry_count,
-                    charge: Some(append.charge.handed_back()),
-                })
-            }
+            };
+            return self.accepted.push((append.ack_sender, accepted));
         };
-        match append.ack_sender.send(outcome) {
-            Ok(()) => {}
-            Err(Ok(accepted)) => self.spent.push(accepted),
-            Err(Err(failed)) => self.unreported.push(failed),
+        self.failures += 1;
+        let error = error.with_ambiguous(append.ambiguous);
+        self.last_failure = Some(error.clone());
+        let failed = FailedAppend {
+            tag: append.tag,
+            error,
+            returned: append.returned,
+            retry_count: append.retry_count,
+            charge: Some(append.charge.handed_back()),
+        };
+        // Under the lock: a checkpoint that follows must find the failure.
+        if let Err(Err(failed)) = append.ack_sender.send(Err(failed)) {
+            self.unreported.push(failed);
         }
     }
 
@@ -444,9 +442,10 @@ impl<T> Core<T> {
         (self.failures, self.last_failure.clone(), unreported)
     }
 
-    /// The outcomes whose acknowledgement was dropped, to be dropped outside the lock.
-    pub(super) fn take_spent(&mut self) -> Vec<Accepted<T>> {
-        std::mem::take(&mut self.spent)
+    /// The accepted appends, whose acknowledgements are sent outside the lock: each send wakes a task, and an outcome that nobody
+    /// waits for is dropped, which runs the caller's code.
+    pub(super) fn take_accepted(&mut self) -> Vec<(oneshot::Sender<Outcome<T>>, Accepted<T>)> {
+        std::mem::take(&mut self.accepted)
     }
 }
 

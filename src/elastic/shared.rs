@@ -54,10 +54,12 @@ impl<T> Shared<T> {
         let before = core.observable();
         let result = change(&mut core, now);
         let has_changed = core.observable() != before;
-        let spent = core.take_spent();
+        let accepted = core.take_accepted();
         drop(core);
-        // Dropping a tag runs the caller's code, which must not run under the lock.
-        drop(spent);
+        for (ack, accepted) in accepted {
+            // Nobody may wait for it.
+            drop(ack.send(Ok(accepted)));
+        }
         if has_changed {
             self.changed.notify_waiters();
         }
