@@ -18,4 +18,3 @@ mod repository;
 mod scripted_server;
 mod source;
 mod support;
-mod trace;

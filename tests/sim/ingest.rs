@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use snowpipe_streaming::ingest::{self, stable_hash};
 use snowpipe_streaming::{Error, ErrorKind, Recovery};
-use snowpipe_streaming_emulator::tables::Catalog;
-use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
+use snowpipe_streaming_emulator::{Endpoint, Fault};
 use tokio::time::{sleep, timeout};
 
 use crate::drawn::setting;
+use crate::drawn_world;
 use crate::repeatable::{Trace, Traced, assert_repeatable, in_virtual_time, seeds};
 use crate::source::{Failure, Shelf};
 use crate::support::World;
@@ -48,50 +48,13 @@ fn shelf(rng: &mut fastrand::Rng) -> Shelf {
 }
 
 fn world(rng: &mut fastrand::Rng) -> World {
-    let ddl = "CREATE TABLE DB.PUBLIC.RIDES (N NUMBER NOT NULL, LIFT VARCHAR);
-        CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))
-        MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
-    let catalog = Catalog::from_ddl(ddl).unwrap();
-    let replay = if rng.bool() {
-        ReplayedToken::Accept
-    } else {
-        ReplayedToken::Stale
-    };
-    let delay = Duration::from_millis(rng.u64(..3_000));
-    let seed = rng.u64(..);
-    let world = World::with(|e| {
-        e.catalog(catalog)
-            .seed(seed)
-            .replay(replay)
-            .commit_delay(delay)
-    });
-    let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
-    for (fault, endpoint) in [
-        (Fault::Refuse, Endpoint::Append),
-        (Fault::Lose, Endpoint::Append),
-        (Fault::ApplyThenLose, Endpoint::Append),
-        (Fault::Zombie, Endpoint::Append),
-        (Fault::SecondWriter, Endpoint::Append),
-        (Fault::Stale, Endpoint::Append),
-        (must.clone(), Endpoint::Append),
-        (must, Endpoint::Status),
-        (Fault::ServerError(503), Endpoint::Open),
-        (Fault::ApplyThenLose, Endpoint::Open),
-        (Fault::BareNotFound, Endpoint::Status),
-        (
-            Fault::WithholdCommits(Duration::from_secs(40)),
-            Endpoint::Append,
-        ),
-    ] {
-        if rng.bool() {
-            let rate = rng.f64() * 0.1;
-            world
-                .emulator
-                .faults()
-                .push(fault.on(endpoint).at_rate(rate));
-        }
-    }
-    world
+    let lost_status = Fault::BareNotFound.on(Endpoint::Status);
+    drawn_world::draw(
+        rng,
+        "N NUMBER NOT NULL, LIFT VARCHAR",
+        0.1,
+        Some(lost_status),
+    )
 }
 
 /// Whether an error may end a run under such faults. The next run continues.

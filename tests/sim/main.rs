@@ -9,6 +9,7 @@
 )]
 
 mod drawn;
+mod drawn_world;
 mod exhaustive;
 mod groups;
 mod ingest;

@@ -5,17 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::Level;
 
-use self::trace::Trace;
 use crate::catalog::cell::Cell;
 use crate::catalog::object_name::ObjectName;
 use crate::rig::{Client, PIPES, settings};
 use crate::storage::interface::{Storage, StorageError};
 use crate::storage::memory::MemoryStorage;
 use crate::storage::records::{AcceptedBatch, ChannelRecord, Commit, RejectedRow, StoredChannel};
-
-#[expect(unreachable_pub, reason = "it is the integration tests' as well")]
-#[path = "../../../tests/it/trace.rs"]
-mod trace;
+use snowpipe_connector_support::trace::Trace;
 
 /// A storage whose disk can be full.
 #[derive(Debug, Clone, Default)]

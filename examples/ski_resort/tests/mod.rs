@@ -27,9 +27,6 @@ mod rows;
 mod run;
 mod stream;
 mod target;
-#[expect(unreachable_pub, reason = "it is the crate's tests' as well")]
-#[path = "../../../tests/it/trace.rs"]
-mod trace;
 
 use std::sync::LazyLock;
 

@@ -13,7 +13,6 @@ use snowpipe_streaming_emulator::{Emulator, Endpoint, Fault};
 use tokio::sync::watch;
 use tracing::Level;
 
-use super::trace::Trace;
 use super::{SEED, rows, winter};
 use crate::cli::Args;
 use crate::files::Files;
@@ -25,6 +24,7 @@ use crate::screen::Screen;
 use crate::summary::{Course, Summary};
 use crate::table::Table;
 use crate::target::{Route, Target};
+use snowpipe_connector_support::trace::Trace;
 
 /// Set in the process that the test below starts.
 const IN_A_HOSTILE_ENVIRONMENT: &str = "SKI_RESORT_TEST_IN_A_HOSTILE_ENVIRONMENT";

@@ -9,7 +9,7 @@ use tokio::time::advance;
 use tracing::Level;
 
 use crate::support::{World, row};
-use crate::trace::Trace;
+use snowpipe_connector_support::trace::Trace;
 
 /// A clock that is ahead of the world's clock by this much.
 #[derive(Debug)]

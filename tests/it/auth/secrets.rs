@@ -13,7 +13,7 @@ use tracing::Level;
 
 use crate::scripted_server::{Call, Stage, builder, everything, json, refusal, text, within};
 use crate::support::{World, row};
-use crate::trace::Trace;
+use snowpipe_connector_support::trace::Trace;
 
 const SECRETS: [&str; 10] = [
     "client-secret-71",

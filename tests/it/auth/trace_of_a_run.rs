@@ -5,7 +5,7 @@ use snowpipe_streaming::OnUncommitted;
 use tracing::Level;
 
 use crate::scripted_server::{Call, Stage, builder, everything, json, refusal, text, within};
-use crate::trace::Trace;
+use snowpipe_connector_support::trace::Trace;
 
 const PASSPHRASE: &str = "open-sesame-91";
 const SCOPED: [&str; 2] = ["ver.first-scoped.y", "ver.second-scoped.y"];

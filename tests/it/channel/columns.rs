@@ -11,7 +11,7 @@ use snowpipe_streaming_emulator::tables::Catalog;
 use tracing::Level;
 
 use crate::support::World;
-use crate::trace::Trace;
+use snowpipe_connector_support::trace::Trace;
 
 /// A struct in Rust's own case.
 #[derive(Serialize)]

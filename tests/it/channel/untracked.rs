@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tracing::Level;
 
 use crate::support::{World, cause, row, rows};
-use crate::trace::Trace;
+use snowpipe_connector_support::trace::Trace;
 
 fn must_reopen() -> Fault {
     Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned())

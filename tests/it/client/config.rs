@@ -92,7 +92,7 @@ fn a_key_that_others_can_read_is_warned_of() {
     let profile = Profile::new("a").with_user("u").with_private_key_file(&key);
     for (mode, warned) in [(0o600, false), (0o644, true)] {
         set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-        let trace = crate::trace::Trace::of(tracing::Level::WARN);
+        let trace = snowpipe_connector_support::trace::Trace::of(tracing::Level::WARN);
         profile.rsa_public_key().unwrap();
         let text = trace.text();
         assert_eq!(
@@ -121,7 +121,7 @@ fn a_profile_that_others_can_read_is_warned_of_if_it_has_a_secret() {
     ] {
         std::fs::write(&path, text).unwrap();
         set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        let trace = crate::trace::Trace::of(tracing::Level::WARN);
+        let trace = snowpipe_connector_support::trace::Trace::of(tracing::Level::WARN);
         Profile::from_file(&path).unwrap();
         let warnings = trace.text();
         let has_warned = warnings.contains("other users can read the profile");

@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::source::Shelf;
 use crate::support::{World, row};
-use crate::trace::Trace;
+use snowpipe_connector_support::trace::Trace;
 
 /// A server with one table and its pipe.
 fn strict() -> World {

@@ -3,58 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use snowpipe_streaming_emulator::tables::Catalog;
-use snowpipe_streaming_emulator::{Endpoint, Fault, ReplayedToken};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cluster::{Cluster, Rules};
 use super::history::{History, Outcome};
 use super::script::Script;
+use crate::drawn_world;
 use crate::repeatable::in_virtual_time;
 use crate::support::World;
 
 fn world(rng: &mut fastrand::Rng) -> World {
-    let ddl = "CREATE TABLE DB.PUBLIC.RIDES (P NUMBER, N NUMBER NOT NULL);
-        CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))
-        MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
-    let catalog = Catalog::from_ddl(ddl).unwrap();
-    let replay = if rng.bool() {
-        ReplayedToken::Accept
-    } else {
-        ReplayedToken::Stale
-    };
-    let delay = Duration::from_millis(rng.u64(..3_000));
-    let seed = rng.u64(..);
-    let world = World::with(|e| {
-        e.catalog(catalog)
-            .seed(seed)
-            .replay(replay)
-            .commit_delay(delay)
-    });
-    let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
-    for (fault, endpoint) in [
-        (Fault::Refuse, Endpoint::Append),
-        (Fault::Lose, Endpoint::Append),
-        (Fault::ApplyThenLose, Endpoint::Append),
-        (Fault::Zombie, Endpoint::Append),
-        (Fault::SecondWriter, Endpoint::Append),
-        (Fault::Stale, Endpoint::Append),
-        (must.clone(), Endpoint::Append),
-        (must, Endpoint::Status),
-        (Fault::ServerError(503), Endpoint::Open),
-        (Fault::ApplyThenLose, Endpoint::Open),
-        (
-            Fault::WithholdCommits(Duration::from_secs(40)),
-            Endpoint::Append,
-        ),
-    ] {
-        if rng.bool() {
-            let rate = rng.f64() * 0.05;
-            let rule = fault.on(endpoint).at_rate(rate);
-            world.emulator.faults().push(rule);
-        }
-    }
-    world
+    drawn_world::draw(rng, "P NUMBER, N NUMBER NOT NULL", 0.05, None)
 }
 
 fn history(seed: u64) -> History {

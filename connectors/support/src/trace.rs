@@ -1,13 +1,14 @@
 //! Captures the traces of a test as text.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing::{Dispatch, Level};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Captures the traces of this thread until it is dropped.
+#[derive(Debug)]
 pub struct Trace {
     text: Text,
     /// A second subscriber. With a single one, `tracing` caches for all threads whether a callsite is enabled, so a callsite that
@@ -17,6 +18,7 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Captures what has this level or a more severe one.
     pub fn of(level: Level) -> Self {
         let text = Text::default();
         let subscriber = tracing_subscriber::fmt()
@@ -32,17 +34,24 @@ impl Trace {
         }
     }
 
+    /// What was captured so far.
     pub fn text(&self) -> String {
-        String::from_utf8(self.text.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8_lossy(&self.text.bytes()).into_owned()
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 struct Text(Arc<Mutex<Vec<u8>>>);
+
+impl Text {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl io::Write for Text {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.bytes().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
