@@ -207,9 +207,7 @@ impl<'a, S> Append<'a, S> {
         stage: impl FnOnce(&mut Staging) -> Result<()>,
     ) -> Self {
         let mut writer = writer.into();
-        // If the last append was leaked, its rows are still staged.
-        writer.staging.discard();
-        writer.staging.acquire_buffer();
+        writer.staging.begin();
         let failed = stage(&mut writer.staging).err();
         Self {
             writer,

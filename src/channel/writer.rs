@@ -149,7 +149,7 @@ impl Writer {
         batch: &RowBatch,
         offsets: Option<Offsets>,
     ) -> Result<Receipt> {
-        self.staging.acquire_buffer();
+        self.staging.begin();
         let result = self.try_append_pieces(batch, offsets);
         self.staging.release_buffer();
         result.map(|appended| appended.receipt(&self.shared))
@@ -286,8 +286,9 @@ impl Staging {
         }
     }
 
-    /// Makes sure that there is a buffer for rows.
-    pub(super) fn acquire_buffer(&mut self) {
+    /// Begins an append. What one that was leaked has staged is discarded.
+    pub(super) fn begin(&mut self) {
+        self.discard();
         if self.encoded.capacity() == 0 {
             self.encoded = self.context.buffers.piece();
         }

@@ -442,3 +442,19 @@ async fn a_client_whose_close_is_cancelled_stays_usable() {
         assert!(left > 1, "it never waited");
     }
 }
+
+/// Without its destructor, an append leaves its rows with the writer of the channel.
+#[tokio::test(start_paused = true)]
+async fn the_rows_of_a_leaked_append_are_not_appended_with_others() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    std::mem::forget(channel.append_row(&row(1), 1));
+    let batch = RowBatch::from_ndjson(row(2).to_string()).unwrap();
+    channel.try_append_batch(&batch, 2..).unwrap();
+    std::mem::forget(channel.append_row(&row(3), 3));
+    channel.append_row(&row(4), 4).await.unwrap();
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), [2, 4]);
+    assert_eq!(client.memory_in_use(), 0);
+}
